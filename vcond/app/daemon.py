@@ -58,7 +58,12 @@ class Daemon:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="vcond"))
         with naming_files(self._loaded.origin):
             adapters = plugins.adapters(self._loaded.config)
-        if not adapters:
+        hub = self._loaded.config.hub.listen
+        if hub and adapters:
+            raise ConfigError(
+                "a hub records no calls: remove it, or run a second vcond for it", f"adapters.{min(adapters)}"
+            )
+        if not (adapters or hub):
             raise ConfigError("no adapter is configured: add [adapters.asterisk] or another", "adapters")
         async with self._made() as supervisor:
             lifecycle = Lifecycle(self.parts, supervisor, self._loaded)
@@ -122,6 +127,7 @@ class Daemon:
                 await parts.web.start()
                 await parts.ops.start()
                 await parts.api.start()
+                await parts.hub.start()
                 background.append(tasks.create_task(lifecycle.tick(), name="tick"))
                 background.append(tasks.create_task(kept("watchdog", lifecycle.watchdog), name="watchdog"))
                 if parts.keys is not None:
@@ -146,6 +152,7 @@ class Daemon:
                 await lifecycle.detach()
                 lifecycle.cancel_reload()
                 parts.bus.close()
+                await parts.hub.close()
                 await parts.api.close()
                 await parts.ops.close()
                 await parts.web.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -19,6 +19,7 @@ from vcond.app.matching import matches_of, unmatched
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
 from vcond.base.errors import ConfigError, StorageError
+from vcond.call.matching import Match
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
@@ -45,6 +46,10 @@ from vcond.server.admin import AdminServer
 from vcond.server.api.parts import ApiParts
 from vcond.server.api.stored import Stored
 from vcond.server.conversations import Conversations
+from vcond.server.hub.api import HubApi
+from vcond.server.hub.guard import Guard
+from vcond.server.hub.intake import Intake
+from vcond.server.hub.server import HubServer
 from vcond.server.ingress import WebServer, ingress_token
 from vcond.server.ops import OpsServer
 from vcond.server.status import Status
@@ -79,7 +84,8 @@ class Parts:
         redactor = partial(redactor_of, self.config.redaction, self.speech, files)
         with naming_files(loaded.origin):
             sinks = plugins.sinks(self.config, clock=clock.now, files=files, redactor=redactor)
-        if not sinks:
+        hub = self.config.hub
+        if not (sinks or hub.listen):
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
         check_record(self.config.record)
         retention.check(self.config)
@@ -102,9 +108,10 @@ class Parts:
             disk_low=lambda: "disk" in self.registry.pressure.trouble,
             files=files,
             held=self.holds.calls,
-            forgotten=self._forgotten,
+            forgotten=self.forgotten,
             matched=matched,
             columns=encryption.columns(self.config.keys, self.keys),
+            keeps=bool(hub.listen),
         )
         name = self.config.vcond.name or socket.gethostname()
         self.traces = Traces(self.config.ops.traces, name, clock.now) if self.config.ops.traces else None
@@ -133,7 +140,7 @@ class Parts:
             files=files,
             findings=Findings(hints, self.traces),
             note=self._note,
-            forgotten=self._forgotten,
+            forgotten=self.forgotten,
             facts=partial(retention.facts, self.config.retention),
             unmatched=partial(unmatched, matched),
         )
@@ -171,6 +178,7 @@ class Parts:
             state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records,
             words=self.words, sign=sign,
         )  # fmt: skip
+        self.hub = hub_server(self, files, matched)
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket),
             reads=self.status.reads | self.api.reads,
@@ -192,13 +200,13 @@ class Parts:
         if self.keys is not None:
             self.keys.close()
 
-    def _forgotten(self, uuid: str) -> bool:
+    def forgotten(self, uuid: str) -> bool:
         """Whether a call or vCon was forgotten."""
         return of_call(uuid) in self.tombstones
 
     def gone(self, uuid: str) -> bool:
         """Whether a call was forgotten, and nothing of it stays."""
-        return self._forgotten(uuid) and not self.forgetter.stays(uuid)
+        return self.forgotten(uuid) and not self.forgetter.stays(uuid)
 
     async def forget(self, call: str) -> None:
         """A whole conversation, for good. Raises HeldError, StorageError."""
@@ -225,6 +233,24 @@ class Parts:
         if self.traces is not None:
             self.traces.delivered(uuid)
         self.finisher.delivered(uuid)
+
+
+def hub_server(parts: Parts, files: Files, matched: Mapping[str, Match]) -> HubServer:
+    """The hub's listener, which keeps what comes in the outbox. Raises ConfigError."""
+    config = parts.config
+    intake = Intake(
+        parts.outbox,
+        parts.records,
+        facts=partial(retention.facts, config.retention),
+        unmatched=partial(unmatched, matched),
+        forgotten=parts.forgotten,
+        short_of=lambda: parts.registry.pressure.trouble,
+    )
+    api = HubApi(
+        config.hub, Guard(config.hub), intake, parts.outbox, index=parts.records, access=parts.api.access,
+        read=Stored(parts.outbox, files).read, forgotten=parts.forgotten, forget=parts.forget,
+    )  # fmt: skip
+    return HubServer(config.hub, api)
 
 
 def words(parts: Parts, state_dir: Path, files: Files) -> WordService:

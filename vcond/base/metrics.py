@@ -80,6 +80,13 @@ api_refused_total = Counter(
 )
 api_watchers = Gauge("vcond_api_watchers", "Who follows events of the API")
 api_cut_off_total = Counter("vcond_api_cut_off_total", "Followers of events who did not read and were cut off")
+hub_received_total = Counter("vcond_hub_received_total", "vCons that the hub took, repeats included")
+hub_received_bytes_total = Counter("vcond_hub_received_bytes_total", "Bytes of vCons that the hub took")
+hub_refused_total = Counter(
+    "vcond_hub_refused_total",
+    "Requests that the hub did not carry out: token, invalid, size, memory, storage, starting, connections, held, absent, request, internal",
+    ["reason"],
+)
 pressure = Gauge(
     "vcond_pressure",
     "What is given up because it runs short: 0 nothing, 1 live captions, 2 texts (they come later), 3 new calls",

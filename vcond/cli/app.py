@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vcond import __version__
-from vcond.base.errors import InUseError, StorageError
+from vcond.base.errors import ConfigError, InUseError, StorageError
 from vcond.cli import render
 from vcond.cli.bench import bench_app
 from vcond.cli.config import config_app
@@ -25,6 +25,9 @@ from vcond.cli.output import show as _print
 from vcond.cli.retention import retention_app
 from vcond.cli.speech import speech_app
 from vcond.cli.token import token_app
+
+if TYPE_CHECKING:
+    from vcond.config import Loaded
 
 app = typer.Typer(
     name="vcond",
@@ -64,6 +67,21 @@ def run(
 ) -> None:
     """Run the daemon in the foreground (systemd does)."""
     loaded = load_all(config)  # a wrong one is refused before all that runs is imported
+    if loaded.config.hub.listen:
+        raise ConfigError("this is the configuration of a hub: start it with vcond hub", "hub.listen")
+    _serve(loaded, clock_speed)
+
+
+@app.command()
+def hub(config: ConfigFile = DEFAULT) -> None:
+    """Take the vCons of other machines by the conserver's API and keep them, in the foreground: needs no PBX, only [hub]."""
+    loaded = load_all(config)
+    if not loaded.config.hub.listen:
+        raise ConfigError("must be set: it is where other machines bring their vCons", "hub.listen")
+    _serve(loaded)
+
+
+def _serve(loaded: Loaded, clock_speed: float = 1.0) -> None:
     from vcond.app.daemon import main
 
     try:

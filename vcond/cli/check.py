@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -83,9 +83,12 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         check_record(config.record)
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "correct the key named here")]
-    if not adapters:
+    hub = bool(config.hub.listen)
+    if hub:
+        found += _hub(config, adapters)
+    elif not adapters:
         found.append(Finding("error", "adapters", "none is configured", "add one; vcond setup NAME prints the steps"))
-    if not sinks:
+    if not (sinks or hub):
         found.append(Finding("error", "sinks", "none is configured", 'add [[sinks]] with type = "folder"'))
     found += [
         Finding(told.level, told.what, told.detail, told.fix)
@@ -232,10 +235,25 @@ def _unheard(config: Config, sinks: Sequence[FormedSink]) -> list[Finding]:
 
 def _rest(config: Config) -> list[Finding]:
     """Where every sink has a match, some calls may be for none."""
-    if not config.sinks or len(matches_of(config.sinks)) < len(config.sinks):
+    if not config.sinks or config.hub.listen or len(matches_of(config.sinks)) < len(config.sinks):
         return []
     fix = "give one sink no match, as a folder for the rest, unless all calls are for some sink"
     return [Finding("warning", "sinks", "all have a match: a vCon that none takes stays in the outbox", fix)]
+
+
+def _hub(config: Config, adapters: Collection[str]) -> list[Finding]:
+    """Whether others can bring their vCons, and nobody else sees them."""
+    hub, found = config.hub, []
+    if adapters:
+        fix = "remove it from this configuration; a second vcond may record calls on this machine"
+        found.append(Finding("error", f"adapters.{min(adapters)}", "a hub records no calls", fix))
+    if not (hub.tokens or hub.ingress_lists):
+        fix = "set hub.ingress_lists for those who bring vCons, hub.tokens for who reads them"
+        found.append(Finding("error", "hub", "there is no token and no ingress list: nobody can use it", fix))
+    if hub.host not in LOOPBACK and not hub.certificate:
+        fix = "set hub.certificate, or put a TLS proxy in front of it and hub.listen on 127.0.0.1"
+        found.append(Finding("warning", "hub.listen", f"{hub.listen} is reachable without TLS", fix))
+    return found or [Finding("ok", "hub", f"{hub.listen}, ingress lists: {', '.join(hub.ingress_lists) or 'none'}")]
 
 
 def _name(config: Config) -> list[Finding]:
@@ -298,6 +316,7 @@ def _certificates(config: Config) -> list[Finding]:
     """When the certificates of doors and authorities end, whichever section names them."""
     sections: dict[str, dict[str, Any]] = {
         "web": msgspec.to_builtins(config.web),
+        "hub": msgspec.to_builtins(config.hub),
         "speech": msgspec.to_builtins(config.speech),
         **{f"adapters.{name}": section for name, section in config.adapters.items()},
         **{f"sinks.{section.get('name', '')}": section for section in config.sinks},

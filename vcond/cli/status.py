@@ -57,7 +57,10 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     for name, one in sorted(told["adapters"].items()):
         state = "attached" if one["attached"] else "NOT attached"
         yield f"  adapter {name:<12} {state}" + (f": {one['detail']}" if one["detail"] else "")
-    yield f"  speech               {_speech(told['speech'])}"
+    if hub := told.get("hub"):
+        yield f"  hub                  takes vCons at {hub}"
+    else:
+        yield f"  speech               {_speech(told['speech'])}"
     waiting = [f"{one['vcons']} {one['state']} at {one['sink']} since {one['oldest'][:16]}Z" for one in told["outbox"]]
     yield f"  outbox               {'; '.join(waiting) or _none(told)}"
     for what, one in told["pressure"].items():

@@ -15,6 +15,7 @@ from vcond.config.schema import (
     ApiConfig,
     Config,
     DaemonConfig,
+    HubConfig,
     KeysConfig,
     OpsConfig,
     RecordConfig,
@@ -23,6 +24,6 @@ from vcond.config.schema import (
 )
 
 __all__ = [
-    "ApiConfig", "Config", "DaemonConfig", "KeysConfig", "Loaded", "OpsConfig", "RecordConfig",
+    "ApiConfig", "Config", "DaemonConfig", "HubConfig", "KeysConfig", "Loaded", "OpsConfig", "RecordConfig",
     "SealConfig", "WebConfig", "adapter_kinds", "as_written", "files_of", "load", "load_daemon", "load_keys", "naming_files", "plugin_configs",
 ]  # fmt: skip

@@ -26,6 +26,8 @@ from vcond.config.words import said
 T = TypeVar("T")
 MAX_FILE = 1 << 20
 MAX_SECRET = 1 << 16
+FOR_EVER = 36_500.0
+"""Days: longer than any disk."""
 CREDSTORE = "/etc/credstore"
 """Where systemd takes credentials from (systemd.exec(5)). Commands that are run by hand, as root, read them there."""
 _REFERENCE = re.compile(r"\$\{(credential|file|env):([^}]+)\}")
@@ -55,7 +57,19 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     referred: dict[str, str] = {}
     tree = _resolved(tree, environ, "", referred)
     with naming_files(origin):
-        return Loaded(convert(tree, Config, ""), origin, tuple(files), referred, twice)
+        return Loaded(in_force(convert(tree, Config, "")), origin, tuple(files), referred, twice)
+
+
+def in_force(config: Config) -> Config:
+    """What a hub's configuration means for other sections: vCons stay as ``[hub]`` says, and nothing is transcribed unless it is asked for."""
+    if not config.hub.listen:
+        return config
+    replace, engine = msgspec.structs.replace, config.speech.engine
+    return replace(
+        config,
+        delivery=replace(config.delivery, keep_days=config.hub.keep_days or FOR_EVER),
+        speech=replace(config.speech, engine="none" if engine == "auto" else engine),
+    )
 
 
 @contextlib.contextmanager

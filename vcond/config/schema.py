@@ -115,6 +115,50 @@ class ApiConfig(_Listens, forbid_unknown_fields=True, frozen=True):
         return f"ApiConfig(listen={self.listen!r})"
 
 
+HubKey = Annotated[str, Meta(min_length=16, max_length=256, pattern=r"^[!-~]*$")]
+HubName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class HubConfig(_Listens, forbid_unknown_fields=True, frozen=True):
+    """``[hub]``: for ``vcond hub``, which takes the vCons of other machines by the conserver's API and keeps them."""
+
+    listen: Annotated[str, Meta(pattern=f"({ADDRESS})|^$")] = ""
+    """Address and port, as ``0.0.0.0:8473``. With it this configuration is a hub's, started by ``vcond hub``. Empty = it is not."""
+    certificate: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it TLS is spoken at ``listen``: its certificate and those above it, a file (PEM), which SIGHUP has read again, or PEM
+    text by reference: ``${credential:NAME}``. Without it leave ``listen`` on loopback: tokens and vCons would be readable."""
+    key: Annotated[str, Meta(max_length=65_536)] = ""
+    """The certificate's private key, likewise; empty = it is in the same file."""
+    client_ca: Annotated[str, Meta(max_length=262_144)] = ""
+    """With it who connects needs a certificate of this authority, and a token."""
+    tokens: Annotated[dict[HubName, HubKey], Meta(max_length=100)] = {}
+    """API tokens, by the name of who has it: each may store, read, find and delete every vCon. At least 16 characters, by reference:
+    ``{ archive = "${credential:hub-archive}" }``. Empty = nobody may."""
+    ingress_lists: Annotated[
+        dict[HubName, Annotated[list[HubKey], Meta(min_length=1, max_length=1000)]], Meta(max_length=1000)
+    ] = {}
+    """The keys of each ingress list: who has one may store vCons in that list, and nothing else."""
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}$")] = "x-conserver-api-token"
+    """The name of the header with token or key (CONSERVER_HEADER_NAME of a conserver)."""
+    max_bytes: Annotated[int, Meta(ge=1_000_000, le=67_108_864)] = 67_108_864
+    """Largest vCon in bytes; a larger one is refused with 413."""
+    max_memory: Annotated[int, Meta(ge=1_000_000)] = 268_435_456
+    """Bytes of vCons in memory at once, on their way in and out; what comes beyond that waits. No less than ``max_bytes``."""
+    max_connections: Annotated[int, Meta(ge=1, le=60_000)] = 2000
+    """So many connections at once; an edge has up to ``concurrency`` of its sink, and one."""
+    keep_days: Annotated[float, Meta(ge=0, le=36_500)] = 0
+    """Days after which a vCon is deleted by itself. 0 = never. ``[[retention]]`` may name less, for some."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if self.max_memory < self.max_bytes:
+            raise ValueError("max_memory must be no less than max_bytes")
+
+    def __repr__(self) -> str:
+        """Without tokens and keys: a configuration may end up in a log line."""
+        return f"HubConfig(listen={self.listen!r})"
+
+
 class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[record]``: what goes into a vCon."""
 
@@ -234,6 +278,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     web: WebConfig = WebConfig()
     ops: OpsConfig = OpsConfig()
     api: ApiConfig = ApiConfig()
+    hub: HubConfig = HubConfig()
     speech: SpeechConfig = SpeechConfig()
     record: RecordConfig = RecordConfig()
     seal: SealConfig = SealConfig()

@@ -45,41 +45,37 @@ class Outbox:
     """Open it, publish into it, run it, close it; or use it as an async context manager around ``run``."""
 
     def __init__(
-        self,
-        root: Path,
-        sinks: Sequence[Sink],
-        *,
-        database: Path,
-        clock: Clock,
-        rng: Random,
-        config: OutboxConfig | None = None,
-        on_delivered: Callable[[str], Awaitable[None] | None] | None = None,
-        disk_low: Callable[[], bool] = lambda: False,
-        files: Files | None = None,
-        held: Callable[[], Sequence[str]] = tuple,
-        forgotten: Callable[[str], bool] = lambda _: False,
-        matched: Collection[str] = (),
-        columns: Columns | None = None,
-    ) -> None:
+        self, root: Path, sinks: Sequence[Sink], *, database: Path, clock: Clock, rng: Random,
+        config: OutboxConfig | None = None, on_delivered: Callable[[str], Awaitable[None] | None] | None = None,
+        disk_low: Callable[[], bool] = lambda: False, files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
+        forgotten: Callable[[str], bool] = lambda _: False, matched: Collection[str] = (),
+        columns: Columns | None = None, keeps: bool = False,
+    ) -> None:  # fmt: skip
         """``on_delivered`` is called with each uuid that every sink has, at least once, also for those of earlier runs.
 
         While ``disk_low``, or while nothing new can be stored, what every sink has is not kept: it goes, the oldest first,
         but what is of calls that are ``held``. What was ``forgotten`` is not taken, and goes if an old backup brings it back.
         ``matched``: the sinks that are not for every call. ``columns``: how the database has receivers' answers.
+        ``keeps``: it may have no sink, and what every sink has goes after ``keep_days`` alone (``vcond.delivery.keeping``).
         Raises ConfigError without sinks, or with two of one name.
         """
         names = [sink.name for sink in sinks]
-        if not names or len(set(names)) < len(names):
+        if not (names or keeps) or len(set(names)) < len(names):
             why = "two sinks have the same name" if names else "no sink is configured: vCons cannot be delivered"
             raise ConfigError(why, "sinks")
         self.root, self._clock, self._config = root, clock, config or OutboxConfig()
         made = partial(OutboxStore, root, database, names, files=files, held=held, columns=columns)
-        self._make = partial(made, forgotten=forgotten, matched=matched)
+        self._make = partial(made, forgotten=forgotten, matched=matched, keeps=keeps)
         self._thread = StoreThread()
         self._call, self.opened = self._thread.call, self._thread.opened
         self._trouble = ""
         self._maintenance = Maintenance(
-            self._call, self.measure, self._config, clock, on_delivered, lambda: disk_low() or bool(self._trouble)
+            self._call,
+            self.measure,
+            self._config,
+            clock,
+            on_delivered,
+            lambda: not keeps and (disk_low() or bool(self._trouble)),
         )
         shared = Shared(self._call, self._thread.read, clock, self._maintenance.wake.set, self._config.attempt_timeout)
         waits = (self._config.backoff_min, self._config.backoff_max)

@@ -18,7 +18,7 @@ import structlog
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
-from vcond.delivery import backlog, erasing, resend, rows
+from vcond.delivery import backlog, erasing, keeping, resend, rows
 from vcond.delivery.backlog import Query, SendingNow
 from vcond.delivery.database import is_full, open_database, storage_errors, transaction
 from vcond.delivery.erasing import Changing
@@ -44,14 +44,14 @@ class OutboxStore:
         self, root: Path, database: Path, sinks: Sequence[str], *, now: int, latest: int,
         files: Files | None = None, held: Callable[[], Sequence[str]] = tuple,
         forgotten: Callable[[str], bool] = lambda _: False, matched: Collection[str] = (),
-        columns: Columns | None = None,
+        columns: Columns | None = None, keeps: bool = False,
     ) -> None:  # fmt: skip
         """``now``, ``latest`` in nanoseconds: nothing waits beyond ``latest``. ``columns``: how texts in rows are encrypted. vCons of calls that are ``held`` stay, ``forgotten`` ones go.
 
-        The sinks ``matched`` are not for every call: of a vCon that was here before them they get nothing by themselves.
+        The sinks ``matched`` are not for every call: of a vCon that was here before them they get nothing by themselves. ``keeps``: see ``keeping``.
         """
         files, self._held, self._forgotten = files or Files(), held, forgotten
-        self._sinks, self._matched = tuple(sinks), frozenset(matched)
+        self._sinks, self._matched, self._keeps = tuple(sinks), frozenset(matched), keeps
         self._whole = WholeFiles(files)
         self._files = OutboxFiles(root, self._whole)
         self._reserve = Reserve(database.with_name(f"{database.name}.reserve"), files)
@@ -63,6 +63,8 @@ class OutboxStore:
             with storage_errors("check the outbox"):
                 erasing.erase_forgotten(self._db, self._files, self._change, forgotten, set(held()))
                 lost = self._change(lambda: reconcile(self._db, self._files, sinks, matched, now=now, latest=latest))
+                if keeps:
+                    self._change(lambda: keeping.settle(self._db, sinks, now))
         except BaseException:
             self._db.close()
             raise
@@ -86,17 +88,14 @@ class OutboxStore:
         with storage_errors("store a vCon in the outbox"):
             known = rows.find(self._db, uuid)
             if known is None:
-                return self._take(
-                    uuid,
-                    body,
-                    sha512,
-                    facts,
-                    now,
-                    rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched),
-                )
+                out = rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched)
+                return self._take(uuid, body, sha512, facts, now, out)
             if known.sha512 != sha512:
                 _conflict(uuid, self._files.set_aside(uuid, sha512, body))
-            if known.stage in {"done", "kept", "gone"}:
+            if self._keeps and known.stage in {"kept", "gone"}:
+                self._reserve.ensure()
+                keeping.again(self._db, self._files, self._change, known, body)
+            elif known.stage in {"done", "kept", "gone"}:
                 self._change(lambda: rows.set_stage(self._db, known.seq, "done"))  # the core is told once more
             elif known.stage == "lost" or not self._files.file(uuid).exists():
                 self._reserve.ensure()
@@ -207,20 +206,24 @@ class OutboxStore:
         self, uuid: str, body: bytes, sha512: str, facts: Mapping[str, str], now: int, unmatched: Collection[str]
     ) -> str:
         """A new vCon: all of it, or nothing."""
+        kept = self._keeps and len(unmatched) == len(self._sinks)
+        file = self._files.kept_file(uuid) if kept else self._files.file(uuid)
 
         def enter() -> None:
             seq = rows.insert(self._db, uuid, sha512, len(body), now, facts)
             rows.add_states_of(self._db, seq, self._sinks, unmatched)
+            if kept:
+                rows.set_stage(self._db, seq, "kept", now)
 
         self._reserve.ensure()  # what delivers must keep its room: no room for it, no new vCon
         try:
-            self._files.publish(uuid, body)
+            self._whole.publish(file, body)
             self._change(enter, spend_reserve=False)
         except (sqlite3.Error, OSError):
             with suppress(OSError):
-                self._whole.remove(self._files.file(uuid))
+                self._whole.remove(file)
             raise
-        if len(unmatched) == len(self._sinks):
+        if len(unmatched) == len(self._sinks) and not kept:
             _say_unmatched(uuid)
         return sha512
 

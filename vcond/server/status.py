@@ -58,12 +58,16 @@ class Left(Protocol):
         """How many are still to be looked at."""
 
 
-class Listening(Protocol):
-    """What is used of the API."""
+class Answering(Protocol):
+    """What is used of the hub."""
 
     @property
     def base_url(self) -> str:
         """Where it answers; empty when it does not."""
+
+
+class Listening(Answering, Protocol):
+    """What is used of the API."""
 
     @property
     def trouble(self) -> str:
@@ -87,6 +91,10 @@ class Parts(WithHolds, Forgets, Protocol):
     stopping: bool
     last_beat: float
     """By the event loop's clock, seconds."""
+
+    @property
+    def hub(self) -> Answering:
+        """Where others bring their vCons."""
 
     @property
     def damaged(self) -> Callable[[], Iterable[Finding]]:
@@ -172,6 +180,7 @@ class Status:
             "listen": daemon.web.base_url,
             "ops": daemon.ops.base_url,
             "api": daemon.api.base_url,
+            "hub": daemon.hub.base_url,
             "speech": daemon.speech.status(),
             "pressure": daemon.registry.pressure.status(),
             "outbox": [

@@ -346,7 +346,7 @@ async def test_what_cannot_be_written_down_is_not_found(tmp_path: Path, monkeypa
         async def full(*_: object) -> None:
             raise StorageError("no space left on device")
 
-        monkeypatch.setattr(one.parts.api._access, "add_each", full)
+        monkeypatch.setattr(one.parts.api.access, "add_each", full)
         assert (await one.asked("/search", "read", "POST", json={"text": "parcel"}))[0] == 503
 
 

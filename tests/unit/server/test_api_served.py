@@ -13,6 +13,7 @@ from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.base.tls import client as trusting
 from vcond.call import events as ev
+from vcond.server import listener
 from vcond.server.api import app as app_module
 from vcond.server.api import guard as guard_module
 from vcond.server.api import server as server_module
@@ -196,7 +197,7 @@ async def test_what_cannot_be_written_down_is_not_shown(tmp_path: Path, monkeypa
         async def full(*_: str) -> None:
             raise StorageError("no space left on device")
 
-        monkeypatch.setattr(one.parts.api._access, "add", full)
+        monkeypatch.setattr(one.parts.api.access, "add", full)
         for path in (f"/vcons/{uuid}", f"/vcons/{uuid}/audio/0", f"/calls/{call.uuid}", "/events"):
             status, _, body = await one.asked(path)
             assert (status, b"no space" in body) == (503, True), path
@@ -361,14 +362,14 @@ async def test_connections_are_bounded_counted_and_cut_when_they_are_not_read(tm
     monkeypatch.setattr(server_module, "MOST", 0)
     async with daemon(tmp_path, 'listen = "127.0.0.1:0"\nmax_watchers = 2') as one:
         host, port = one.client._base_url.host, one.client._base_url.port
-        serves = one.parts.api.server._runner.server
+        serves = one.parts.api.server._listener._runner.server
         before, held = refused("connections"), []
         for number in range(2):
             held.append(await asyncio.open_connection(host, port))
             await until(lambda number=number: len(serves.connections) == number + 1)
         for one_of in serves.connections:
             sock = one_of.transport.get_extra_info("socket")
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server_module.UNREAD * 1000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == listener.UNREAD * 1000
         reader, writer = await asyncio.open_connection(host, port)
         assert await reader.read() == b""
         assert refused("connections") == before + 1

@@ -37,6 +37,8 @@ QUEUE_PAUSE: Final = 2.0
 """Seconds between two looks at a list that is not empty."""
 APART: Final = 60.0
 """Seconds between its clock and ours from which on it is said."""
+HUB: Final = "vcond hub"
+"""What a hub says with its version: it shows its configuration to nobody."""
 NOT_FOUND: Final = {"detail": "vCon not found"}
 """What it says of a vCon that neither its redis nor a storage has; of a wrong path it says something else."""
 
@@ -186,6 +188,8 @@ class ConserverSink:
             if status in {401, 403}:
                 name = "admin_token" if config.admin_token else "token"
                 found.append(Seen("error", f"the conserver refuses `{name}` ({status})", f"correct `{name}`"))
+            elif status == 404 and HUB in said:
+                found.append(await self._api_token(token, "admin_token" if config.admin_token else "token"))
             else:
                 found.append(Seen("warning", f"its lists cannot be read: {url} answers {status}"))
         return [*found, *[await self._queue(name) for name in config.ingress_lists]]

@@ -41,14 +41,14 @@ class ApiParts:
         Raises ConfigError for a certificate that cannot be used.
         """
         self._tokens = Tokens(state_dir / "api-tokens.json", files, lambda: now() / SECOND)
-        self._access = AccessRecord(state_dir / "access.jsonl", files, now, tell)
+        self.access = AccessRecord(state_dir / "access.jsonl", files, now, tell)
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers, levels)
-        calls = Calls(doors, self._events, self._access, guard)
+        calls = Calls(doors, self._events, self.access, guard)
         stored = Stored(outbox, files)
-        search = Search(outbox, stored, index, words, self._access)
-        records = Records(outbox, stored, self._access, guard, sign)
-        self._api = Api([*calls.routes, *Erasures(doors, self._access).routes, *search.routes, *records.routes], guard)
+        search = Search(outbox, stored, index, words, self.access)
+        records = Records(outbox, stored, self.access, guard, sign)
+        self._api = Api([*calls.routes, *Erasures(doors, self.access).routes, *search.routes, *records.routes], guard)
         self.server = ApiServer(config, self._api)
         self.reads: dict[str, Door] = {"tokens": self._list}
         self.writes: dict[str, Door] = {
@@ -70,7 +70,7 @@ class ApiParts:
         """Stop serving; who follows events is told the end first."""
         await self._events.close()
         await self.server.close()
-        self._access.close()
+        self.access.close()
 
     @property
     def base_url(self) -> str:

@@ -1,106 +1,135 @@
-"""An outbox that keeps: without a sink, over lost rows and removed sinks, and only as long as it is told."""
+"""What every sink has is kept for a while, and not at the cost of what is new; what is erased is erased there too."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from random import Random
+from functools import partial
 
 import pytest
-from delivery_kit import NOON, HandClock, MemorySink, body_of, uuid_of
+from delivery_kit import HandClock, MemorySink, Running, body_of, make_store, state, until, uuid_of
 
-from vcond.base.errors import ConfigError
-from vcond.delivery import Outbox, OutboxConfig, keeping
-from vcond.delivery.model import ConflictError
+from vcond.delivery import OutboxConfig
+from vcond.delivery.erasing import kept
+from vcond.sdk.sink import Refused, Retry
+from vcond.testing.time import LoopClock, run_virtual
 
-DAY = 86_400
-
-
-def outbox(root: Path, *sinks: MemorySink, clock: HandClock | None = None, days: float = 36_500, **more) -> Outbox:
-    return Outbox(
-        root / "outbox", sinks, database=root / "vcond.db", clock=clock or HandClock(), rng=Random(1),
-        config=OutboxConfig(keep_days=days), keeps=True, **more,
-    )  # fmt: skip
+FAST = {"backoff_min": 0.01, "backoff_max": 0.02}
 
 
-def kept(root: Path) -> list[str]:
-    return sorted(path.name[:36] for path in (root / "outbox" / "kept").glob("*.json"))
+def files(tmp_path, folder):
+    return {path.name[:36] for path in (tmp_path / "outbox" / folder).iterdir()}
 
 
-def _lose_rows(root: Path) -> None:
-    for path in root.glob("vcond.db*"):
-        path.unlink()
+async def delivered(it, *numbers):
+    for n in numbers:
+        await it.outbox.publish(uuid_of(n), body_of(n))
+        await asyncio.sleep(1)
+    await until(lambda: everywhere(it, *numbers))
 
 
-async def listed(box: Outbox, **more: int) -> list[str]:
-    asked = {"since": 0, "until": 2**62, "offset": 0, "limit": 10} | more
-    return await box.tell("list", lambda db: keeping.listed(db, **asked))
+async def everywhere(it, *numbers):
+    return all([(await it.outbox.get(uuid_of(n))).stage in {"kept", "gone"} for n in numbers])
 
 
-async def test_without_a_sink_it_is_kept_at_once_and_again_is_the_same_once(tmp_path: Path):
-    async with outbox(tmp_path) as box:
-        for _ in range(2):
-            await box.publish(uuid_of(1), body_of(1))
-        assert kept(tmp_path) == [uuid_of(1)]
-        entry = await box.get(uuid_of(1))
-        assert (entry.stage, entry.closed_at, entry.sinks) == ("kept", NOON, ())
-        with pytest.raises(ConflictError):
-            await box.publish(uuid_of(1), body_of(1, subject="another"))
-        assert await listed(box) == [uuid_of(1)]
-    with pytest.raises(ConfigError, match="no sink"):
-        Outbox(tmp_path / "o", [], database=tmp_path / "d", clock=HandClock(), rng=Random(1))
+def test_a_week_unless_told_otherwise(tmp_path):
+    async def main():
+        clock = HandClock()
+        async with Running(tmp_path, MemorySink(), clock=clock, config=OutboxConfig(**FAST)) as it:
+            await delivered(it, 1)
+            clock.pass_seconds(7 * 86_400 - 60)
+            await asyncio.sleep(60)
+            assert files(tmp_path, "kept") == {uuid_of(1)}
+            clock.pass_seconds(120)
+            await asyncio.sleep(60)
+            assert files(tmp_path, "kept") == set()
+
+    run_virtual(main())
 
 
-async def test_rows_that_are_lost_are_made_again_of_the_files(tmp_path: Path):
-    async with outbox(tmp_path) as box:
-        for number, created in ((1, 5), (2, 7), (3, 6)):
-            await box.publish(uuid_of(number), body_of(number), {keeping.CREATED: keeping.moment(created)})
-        assert await listed(box) == [uuid_of(2), uuid_of(3), uuid_of(1)]
-        assert await listed(box, since=6, until=6) == [uuid_of(3)]
-        assert await listed(box, offset=1, limit=1) == [uuid_of(3)]
-    _lose_rows(tmp_path)
-    async with outbox(tmp_path) as box:
-        assert sorted(await listed(box)) == [uuid_of(1), uuid_of(2), uuid_of(3)]
-        await box.publish(uuid_of(1), body_of(1))
-        assert (await box.get(uuid_of(1))).stage == "kept"
-    assert kept(tmp_path) == [uuid_of(1), uuid_of(2), uuid_of(3)]
+def test_while_disk_space_is_low_the_oldest_go_and_nothing_that_a_sink_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vcond.delivery.maintenance.SPARE", 2)
+    low = False
+
+    async def answer(record):
+        if record.uuid == uuid_of(9):
+            raise Refused("refused:422")
+        return await MemorySink().deliver(record)
+
+    async def main():
+        nonlocal low
+        config = OutboxConfig(**FAST)
+        sink = MemorySink("a", answer=answer)
+        async with Running(tmp_path, sink, clock=LoopClock(), config=config, disk_low=lambda: low) as it:
+            await it.outbox.publish(uuid_of(9), body_of(9))
+            await delivered(it, 1, 2, 3)
+            assert files(tmp_path, "kept") == {uuid_of(n) for n in (1, 2, 3)}
+            low = True
+            await until(lambda: gone(it, 1, 2))
+            assert files(tmp_path, "kept") == {uuid_of(3)}, "two at a time, the oldest first"
+            await until(lambda: gone(it, 3))
+            await delivered(it, 4)
+            assert files(tmp_path, "kept") == set(), "nor is anything kept anew"
+            assert files(tmp_path, "pending") == {uuid_of(9)}
+            low = False
+            await asyncio.sleep(30)
+            await delivered(it, 5)
+            assert files(tmp_path, "kept") == {uuid_of(5)}
+
+    async def gone(it, *numbers):
+        return all([(await it.outbox.get(uuid_of(n))).stage == "gone" for n in numbers])
+
+    run_virtual(main())
+    assert capsys.readouterr().out.count("no longer kept for keep_days") == 1
 
 
-async def test_what_waited_for_a_sink_that_is_configured_no_more_is_kept(tmp_path: Path):
-    async with outbox(tmp_path, MemorySink()) as box:
-        await box.publish(uuid_of(1), body_of(1))
-        assert (await box.get(uuid_of(1))).stage == "open"
-    async with outbox(tmp_path) as box:
-        await box._maintenance._tell((await box._call(lambda store: store.done()))[0])
-        assert (await box.get(uuid_of(1))).stage == "kept"
-    assert kept(tmp_path) == [uuid_of(1)]
+def test_of_those_kept_only_the_old_ones_are_read(tmp_path):
+    store = make_store(tmp_path)
+    plan = store._db.execute(
+        "EXPLAIN QUERY PLAN SELECT seq FROM delivery_vcons INDEXED BY delivery_vcons_kept "
+        "WHERE stage = 'kept' AND closed_at < 1 ORDER BY closed_at LIMIT 1"
+    ).fetchall()
+    assert "closed_at<?" in plan[0][-1]
+    assert len(plan) == 1, "and none is sorted"
+    store.close()
 
 
-async def test_what_no_match_takes_is_kept_and_what_a_sink_has_as_well(tmp_path: Path):
-    sink = MemorySink()
-    async with outbox(tmp_path, sink, matched=["memory"]) as box:
-        running = asyncio.create_task(box.run())
-        await box.publish(uuid_of(1), body_of(1), unmatched=["memory"])
-        await box.publish(uuid_of(2), body_of(2))
-        await sink.wait_for(lambda: uuid_of(2) in sink.got)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        assert sink.tried == [uuid_of(2)]
-        assert [(await box.get(uuid_of(n))).stage for n in (1, 2)] == ["kept", "kept"]
-    assert kept(tmp_path) == [uuid_of(1), uuid_of(2)]
+def test_what_is_erased_is_erased_here_and_at_every_sink(tmp_path):
+    async def main():
+        a, b = MemorySink("a"), MemorySink("b")
+        async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
+            await delivered(it, 1, 2)
+            assert await it.outbox.eraser.kept(uuid_of(1)) == {"a": "", "b": ""}
+            assert files(tmp_path, "kept") == {uuid_of(2)}
+            assert set(a.got) == set(b.got) == {uuid_of(2)}
+            assert (await state(it.outbox, 1, "a")).state == "delivered", "the ledger still says who had it"
+            assert (await it.outbox.get(uuid_of(1))).stage == "gone"
+
+    run_virtual(main())
 
 
-async def test_low_disk_space_deletes_nothing_and_the_days_do(tmp_path: Path):
-    clock = HandClock()
-    async with outbox(tmp_path, clock=clock, days=30, disk_low=lambda: True) as box:
-        await box.publish(uuid_of(1), body_of(1))
-        await box._maintenance._spare()
-        await box._maintenance._expire()
-        assert kept(tmp_path) == [uuid_of(1)]
-        clock.pass_seconds(31 * DAY)
-        await box._maintenance._expire()
-        assert kept(tmp_path) == []
-        assert (await box.get(uuid_of(1))).stage == "gone"
-        assert await listed(box) == []
-        await box.publish(uuid_of(1), body_of(1))
-        assert (kept(tmp_path), (await box.get(uuid_of(1))).stage) == ([uuid_of(1)], "kept")
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [(Retry("unreachable"), "unreachable"), (Refused("refused:403"), "refused:403"), (KeyError(), "error:KeyError")],
+)
+def test_a_sink_that_does_not_forget_is_named_and_the_others_forget(tmp_path, why, said):
+    class Stubborn(MemorySink):
+        async def erase(self, uuid):
+            raise why
+
+    async def main():
+        a, b = Stubborn("a"), MemorySink("b")
+        async with Running(tmp_path, a, b, clock=LoopClock(), config=OutboxConfig(**FAST)) as it:
+            await delivered(it, 1)
+            assert await it.outbox.eraser.kept(uuid_of(1)) == {"a": said, "b": ""}
+            assert files(tmp_path, "kept") == set()
+            assert b.got == {}
+
+    run_virtual(main())
+
+
+def test_what_a_sink_lacks_is_not_erased(tmp_path):
+    store = make_store(tmp_path)
+    store.publish(uuid_of(1), body_of(1), {}, 0)
+    store.work("erase a vCon", partial(kept, uuid=uuid_of(1)))
+    assert store.read(uuid_of(1))[0] == body_of(1)
+    store.close()

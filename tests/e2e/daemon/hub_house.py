@@ -57,7 +57,7 @@ class HubHouse:
 [vcond]
 name = "hub.example.com"
 state_dir = "{self.state}"
-admin_socket = "{self.run_dir}/hub"
+admin_socket = "{self.run_dir}/hub-admin"
 min_free_mb = 0
 [ops]
 listen = ""
@@ -74,7 +74,7 @@ ingress_lists = {{ edge = ["{KEY}"] }}
             except Exception:
                 print((self.root / "hub.log").read_text())
                 raise
-            connector = aiohttp.UnixConnector(str(self.run_dir / "hub"))
+            connector = aiohttp.UnixConnector(str(self.run_dir / "hub-admin"))
             async with aiohttp.ClientSession("http://vcond", connector=connector) as admin:
                 async with admin.get("/v1/status") as answer:
                     base = (await answer.json())["hub"]

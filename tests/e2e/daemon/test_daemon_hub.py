@@ -42,11 +42,9 @@ async def test_a_call_is_at_the_hub_byte_for_byte_and_still_there_after_kill_9(t
     hub.config.rename(hub_commands.config)
     code, printed = await hub_commands.command("subject", "name:Rita")
     assert (code, uuid in printed) == (0, True), printed
-    code, printed = await hub_commands.command("ledger", "show", "--json")
+    code, printed = await hub_commands.command("ledger", "--json")
     assert code == 0, printed
     assert '"received"' in printed
-    code, printed = await edge.command("check", "--offline")
-    assert "conserver" not in printed or code < 2
 
 
 async def test_a_hub_that_was_down_gets_the_vcon_later_and_erases_it_when_the_edge_does(tmp_path: Path):

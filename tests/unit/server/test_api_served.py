@@ -295,7 +295,7 @@ async def test_behind_a_proxy_that_changes_host_and_asks_for_a_password_the_page
     async with daemon(tmp_path, f'listen = "127.0.0.1:0"\npublic_url = "{public}/"') as one:
         guard = one.parts.api._api.guard
         session = guard.open(guard.link(guard_module.Who("page", ("operate",))))
-        port = one.parts.api.server._port
+        port = one.parts.api.server._listener.port
         at, headers = f"http://127.0.0.1:{port}", {"Cookie": f"{guard_module.COOKIE}={session}"}
         for origin, status in ((public, 200), (f"{public}.evil.example", 403), ("http://[", 400)):
             more = {"Authorization": "Basic YTpi", "Origin": origin}

@@ -124,7 +124,8 @@ class Daemon:
             try:
                 await parts.old_journals.take_back(adapters)
                 await parts.admin.start()
-                await parts.web.start()
+                if not parts.config.hub.listen:  # no peer of a call comes to a hub
+                    await parts.web.start()
                 await parts.ops.start()
                 await parts.api.start()
                 await parts.hub.start()

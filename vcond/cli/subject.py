@@ -11,6 +11,7 @@ from vcond.app import remembered
 from vcond.base.errors import RefusedError, StorageError
 from vcond.base.time import Instant, rfc3339
 from vcond.cli.records import Opened
+from vcond.config.load import FOR_EVER
 from vcond.delivery.database import storage_errors
 from vcond.delivery.maintenance import DAY
 from vcond.delivery.outbox_files import SUFFIX
@@ -83,7 +84,8 @@ def _kept_until(opened: Opened, vcon: str) -> str:
         return ""  # where it is, is known all the same
     finally:
         db.close()
-    return rfc3339(Instant(row[0] + round(opened.config.delivery.keep_days * DAY))) if row and row[0] else ""
+    days = opened.config.delivery.keep_days
+    return rfc3339(Instant(row[0] + round(days * DAY))) if row and row[0] and days < FOR_EVER else ""
 
 
 def lines(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_each_line_names_a_test_that_exists(line: str):
 
 
 def test_every_attacker_and_every_promise_has_lines():
-    assert len(re.findall(r"^## ", page("security"), re.MULTILINE)) == 12
+    assert len(re.findall(r"^## ", page("security"), re.MULTILINE)) == 13
     assert len(lines("security")) > 25
     assert len(re.findall(r"^## ", page("promises"), re.MULTILINE)) == 6
     assert len(lines("promises")) > 20

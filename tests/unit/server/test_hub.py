@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import shutil
@@ -338,3 +339,14 @@ def test_a_hub_keeps_for_ever_transcribes_nothing_and_shows_no_secret(tmp_path: 
     file.write_text(CONFIG.format(tmp_path, "short", KEY, ""))
     with pytest.raises(ConfigError, match=r"hub\.tokens"):
         load(file, {})
+
+
+async def test_what_is_kept_is_encrypted_where_there_is_a_master_key(tmp_path: Path):
+    keys = f'[keys]\nmaster = "{base64.b64encode(bytes(range(32))).decode()}"\nstore = "{tmp_path}/keys"\n'
+    async with hub(tmp_path, keys) as one:
+        assert await one.bring(body_of(1)) == 204
+        (file,) = (tmp_path / "state" / "outbox" / "kept").glob("*.json")
+        assert b"Ann" not in file.read_bytes()
+        assert (await one.ask("GET", f"/vcon/{uuid_of(1)}"))[1] == body_of(1)
+        await one.ask("DELETE", f"/vcon/{uuid_of(1)}")
+        assert (await one.ask("GET", f"/vcon/{uuid_of(1)}"))[0] == 404

@@ -133,7 +133,7 @@ class HubConfig(_Listens, forbid_unknown_fields=True, frozen=True):
     """With it who connects needs a certificate of this authority, and a token."""
     tokens: Annotated[dict[HubName, HubKey], Meta(max_length=100)] = {}
     """API tokens, by the name of who has it: each may store, read, find and delete every vCon. At least 16 characters, by reference:
-    ``{ archive = "${credential:hub-archive}" }``. Empty = nobody may."""
+    ``{ console = "${credential:hub-console}" }``. Empty = nobody may."""
     ingress_lists: Annotated[
         dict[HubName, Annotated[list[HubKey], Meta(min_length=1, max_length=1000)]], Meta(max_length=1000)
     ] = {}

@@ -34,6 +34,8 @@ PACKAGING = TOP / "packaging" / "deb"
 PYTHON = "/usr/bin/python3"
 HOME = Path("usr/lib/vcond")
 """Of the environment, below the root. An environment's interpreter finds its packages wherever it stands."""
+OLD_SYSTEMD = {"bookworm"}
+"""Debians whose systemd has no ImportCredential=, which is of 254."""
 BUILD_ONLY = ("hatchling", "pathspec", "pluggy", "trove-classifiers")
 """In the lock files because vcond is built with them on a machine that installs from source."""
 MAINTAINER = "The vcond developers <vcond@localhost.localdomain>"
@@ -223,20 +225,29 @@ def package(root: Path, what: Release, out: Path, about: str, compression: str, 
     return file
 
 
+def unit(text: str, suite: str) -> str:
+    """A unit as that Debian's systemd takes it. systemd.exec(5): ImportCredential= is for secrets that may be missing.
+
+    Of each that LoadCredential= names and that is not there, systemd logs a line at every start since 256.
+    """
+    return text if suite in OLD_SYSTEMD else re.sub(r"^LoadCredential=", "ImportCredential=", text, flags=re.MULTILINE)
+
+
 def pages() -> list[Path]:
     """The documentation, which stands in the package as in the checkout: so its links hold."""
     patterns = ("*.md", "docs/*.*", "docs/decisions/*.md", "adapters/*/*.md", "adapters/*/sample*.toml")
     return sorted(file.relative_to(TOP) for pattern in patterns for file in TOP.glob(pattern))
 
 
-def installed(root: Path) -> None:
+def installed(root: Path, suite: str) -> None:
     """Everything of vcond that is not Python, in its place."""
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/vcond").symlink_to(f"../{HOME.relative_to('usr')}/bin/vcond")
     put(root, "etc/vcond/vcond.toml", TOP / "vcond/config/sample.toml", 0o640)
     (root / "etc/vcond/vcond.d").mkdir(mode=0o755)
-    for unit in ("vcond.service", "vcond.socket"):
-        put(root, f"usr/lib/systemd/system/{unit}", TOP / "systemd" / unit)
+    for name in ("vcond.service", "vcond.socket"):
+        text = unit((TOP / "systemd" / name).read_text("utf-8"), suite)
+        written(root / "usr/lib/systemd/system" / name, text.encode())
     put(root, "usr/lib/sysusers.d/vcond.conf", TOP / "systemd/vcond.sysusers.conf")
     put(root, "usr/lib/tmpfiles.d/vcond.conf", TOP / "systemd/vcond.tmpfiles.conf")
     for drop_in in (TOP / "systemd/vcond.service.d").glob("*.conf"):
@@ -280,7 +291,7 @@ def main() -> None:
             interpreter(root / HOME, what.python)
             document(root, root.name, what)
             put(root, f"usr/share/lintian/overrides/{root.name}", PACKAGING / f"{root.name}.lintian-overrides")
-        installed(base)
+        installed(base, what.suite)
         put(extra, "usr/lib/systemd/system/vcond.service.d/webrtc.conf", TOP / "systemd/vcond.service.d/webrtc.conf")
         compiled(base, what.built)
         compiled(extra, what.built)

@@ -38,6 +38,10 @@ else
   cp vcond/config/sample.toml "$ROOT/etc/vcond/vcond.toml"
 fi
 cp systemd/vcond.service systemd/vcond.socket "$ROOT/etc/systemd/system/"
+version=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+if [ "${version:-0}" -ge 254 ]; then # it knows secrets that may be missing; LoadCredential= has a line in the log for each
+  sed -i 's/^LoadCredential=/ImportCredential=/' "$ROOT/etc/systemd/system/vcond.service"
+fi
 case " $WITH " in *" webrtc "*) cp systemd/vcond.service.d/webrtc.conf "$ROOT/etc/systemd/system/vcond.service.d/" ;; esac
 rmdir "$ROOT/etc/systemd/system/vcond.service.d" 2>/dev/null || true
 

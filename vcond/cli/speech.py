@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from vcond.cli.options import DEFAULT, ConfigFile, load_all
 
+if TYPE_CHECKING:
+    from vcond.base.systemd import Notifier
+    from vcond.speech.queue.server import SpeechServer
+
 speech_app = typer.Typer(help="Speech on other machines: transcribe for them.", no_args_is_help=True)
+VERDICT = 30.0
+"""Seconds after which systemd is told READY, whatever the model and NATS do: they are tried again as long as it takes."""
+BEAT = 10.0
+"""Seconds between two lines of status, at most; more often when systemd's watchdog wants it."""
 
 
 @speech_app.callback()
@@ -18,8 +28,6 @@ def speech() -> None:
 def serve(config: ConfigFile = DEFAULT) -> None:
     """Transcribe for other machines, in the foreground, until SIGTERM: needs no PBX, only [speech] and [speech.queue]."""
     import asyncio
-    import contextlib
-    import signal
 
     from vcond.base import log
     from vcond.base.errors import ConfigError
@@ -36,14 +44,42 @@ def serve(config: ConfigFile = DEFAULT) -> None:
     async def until_stopped() -> None:
         key = cipher(loaded.speech.queue.key)
         server = SpeechServer(loaded.speech, clock=SteadyClock(), machine=loaded.vcond.host, cipher=key)
-        serving = asyncio.create_task(server.run())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-        ready = asyncio.create_task(server.serving.wait())
-        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
-        Notifier().send(READY="1", STATUS="transcribing for other machines")
-        ready.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+        await _serve(server, Notifier())
 
     asyncio.run(until_stopped())
+
+
+async def _serve(server: SpeechServer, notifier: Notifier) -> None:
+    """Serve until SIGTERM or SIGINT; systemd is told of every step, and that the loop turns."""
+    import asyncio
+    import contextlib
+    import signal
+
+    serving = asyncio.create_task(server.run())
+
+    def stop() -> None:
+        notifier.send(STOPPING="1", STATUS="giving back what it has")
+        serving.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    telling = asyncio.create_task(_tell(server, notifier))
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    finally:
+        telling.cancel()
+        notifier.close()
+
+
+async def _tell(server: SpeechServer, notifier: Notifier) -> None:
+    """READY when it is known whether the queue can be reached, then how it is, until cancelled."""
+    import asyncio
+    import contextlib
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.known.wait(), VERDICT)
+    notifier.send(READY="1", STATUS=server.line())
+    while True:
+        await asyncio.sleep(min(notifier.watchdog / 3 or BEAT, BEAT))
+        notifier.send(WATCHDOG="1", STATUS=server.line())

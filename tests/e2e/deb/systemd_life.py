@@ -1,11 +1,11 @@
 """The life of the packages under a real systemd, that of a container (systemd-nspawn). By hand, as root:
 
     mmdebstrap --variant=minbase --include=systemd-sysv,dbus,python3,ca-certificates,curl,procps bookworm ROOT
-    python tests/e2e/deb/systemd_life.py ROOT vcond_*.deb vcond-webrtc_*.deb
+    python tests/e2e/deb/systemd_life.py ROOT vcond_*.deb vcond-webrtc_*.deb [TITLE...]
 
 ROOT is a fresh Debian of the packages' release, and stays so: a copy is booted, with no network but its own loopback. Needs
-mmdebstrap and systemd-container. Each line of LIFE is typed there; what it prints is docs/systemd.md, whose part of that
-release is written anew. Five minutes. tests/unit/house holds the page against LIFE.
+mmdebstrap, systemd-container and nats-server. Each line of LIFE is typed there; what it prints is docs/systemd.md, whose part of that
+release is written anew, or the sections of these titles. Seven minutes. tests/unit/house holds the page against LIFE.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 TOP = Path(__file__).resolve().parents[3]
 PAGE = TOP / "docs" / "systemd.md"
+NATS_SERVER = Path("/usr/sbin/nats-server")
+"""Of this machine (Debian: nats-server): linked to nothing but libc."""
 PATIENCE = 90.0
 """Seconds until a step must have said what it waits for: systemd's watchdog of vcond takes 30."""
 CALLER = """
@@ -31,13 +33,45 @@ import asyncio, sys
 from vcond.demo import player
 from vcond.demo.call import demo_call
 
-token = open("/var/lib/vcond/ingress-token").read().strip()
-if sys.argv[1] == "browsers":
+what, state, port = (*sys.argv[1:], "/var/lib/vcond", "8470")[:3]
+token = open(f"{state}/ingress-token").read().strip()
+if what == "browsers":
     from vcond.cli.whip_publisher import publish
     asyncio.run(publish("http://127.0.0.1:8470/whip", token, 3))
 else:
-    asyncio.run(player.play(f"ws://127.0.0.1:8470/twilio/stream/{token}", demo_call(), speed=1, progress=lambda _: None))
+    asyncio.run(player.play(f"ws://127.0.0.1:{port}/twilio/stream/{token}", demo_call(), speed=1, progress=lambda _: None))
 """
+NATS = """
+listen: "127.0.0.1:4222"
+jetstream { store_dir: /var/lib/nats }
+authorization { users: [{
+  user: vcond, password: change-me,
+  permissions: { publish: ["SPEECH.>", "$JS.API.>", "$JS.ACK.>"], subscribe: ["_INBOX.>"] }
+}] }
+"""
+QUEUE = """[speech.queue]
+url = "nats://127.0.0.1:4222"
+user = "vcond"
+password = "${credential:speech-queue-password}"
+key = "${credential:speech-queue-key}"
+"""
+EDGE = """[vcond]
+state_dir = "/srv/edge/state"
+admin_socket = "/srv/edge/admin.sock"
+[web]
+listen = "127.0.0.1:8480"
+[ops]
+listen = "127.0.0.1:9481"
+[adapters.twilio]
+[[sinks]]
+type = "folder"
+path = "/srv/edge/vcons"
+[speech]
+where = "queue"
+[keys]
+store = "/srv/edge/keys"
+"""
+EDGE_SAYS = "systemctl show vcond -p ActiveState,StatusText,NRestarts"
 SHOW = "systemctl show vcond -p ActiveState,Result,ExecMainStatus,NRestarts"
 EXAMPLES = "/usr/share/doc/vcond/examples/vcond.service.d"
 PLACE = "/etc/systemd/system/vcond.service.d"
@@ -185,6 +219,58 @@ LIFE: dict[str, tuple[Step, ...]] = {
         Step("stat -c '%U %n' /var/lib/vcond /var/lib/vcond/vcond.db", "^vcond .*\nvcond "),
         Step("ls /var/lib/vcond/vcons", r"vcon\.json\n.*vcon\.json"),
     ),
+    "A machine that transcribes for others: ready without NATS, and at work as soon as it is there": (
+        Step("install -d -m 0700 /etc/credstore; echo change-me > /etc/credstore/speech-queue-password", r"\A\Z"),
+        Step("head -c 32 /dev/urandom | base64 > /etc/credstore/speech-queue-key", r"\A\Z"),
+        Step("install -g vcond -m 0640 /srv/queue.toml /etc/vcond/vcond.d/", r"\A\Z"),
+        Step(
+            f"install -D -m 644 {EXAMPLES}/speech-server.conf {PLACE}/speech-server.conf && systemctl daemon-reload &&"
+            " systemctl enable vcond && systemctl restart vcond",
+            STOPPED.replace(r"\A(", r"\A(Created symlink.*|"),
+        ),
+        Step(
+            EDGE_SAYS,
+            "ActiveState=active(.|\n)*not connected: nats://127.0.0.1:4222|not connected(.|\n)*ActiveState=active",
+        ),
+        Step("systemd-run --quiet --unit nats nats-server -c /srv/nats.conf", r"\A\Z"),
+        Step(EDGE_SAYS, "StatusText=transcribing for other machines", until=True),
+        Step("ps -o user=,args= -C vcond", "^vcond .*vcond speech serve --config /etc/vcond/vcond.toml"),
+        Step("systemctl is-active vcond.socket", "inactive", (3,)),
+        Step("vcond status", "no daemon", (2,)),
+        Step("systemd-analyze security vcond --no-pager | tail -1", r"vcond.service: 1\.\d"),
+    ),
+    "It is killed and hangs while another machine's call waits for its words": (
+        Step("systemd-run --quiet --unit edge vcond run --config /srv/edge/vcond.toml", r"\A\Z"),
+        Step("VCOND_CONFIG=/srv/edge/vcond.toml vcond status", "twilio +attached", until=True),
+        Step(
+            "systemd-run --quiet --unit caller-2 /usr/lib/vcond/bin/python3 -I /srv/caller.py demo /srv/edge/state 8480",
+            r"\A\Z",
+        ),
+        Step("VCOND_CONFIG=/srv/edge/vcond.toml vcond calls", "twilio +answered 00:(1[2-9]|[2-9])", until=True),
+        Step("systemctl kill --signal KILL --kill-who main vcond", r"\A\Z"),
+        Step(EDGE_SAYS, "NRestarts=1(.|\n)*transcribing for|transcribing for(.|\n)*NRestarts=1", until=True),
+        Step("systemctl kill --signal STOP --kill-who main vcond", r"\A\Z"),
+        Step("journalctl -u vcond -o cat --lines 30 --grep 'Watchdog timeout'", "Watchdog timeout", until=True),
+        Step(EDGE_SAYS, "NRestarts=2(.|\n)*transcribing for|transcribing for(.|\n)*NRestarts=2", until=True),
+        Step("ls /srv/edge/vcons", r"\.vcon\.json", until=True),
+        Step("vcond show /srv/edge/vcons/*.vcon.json", "my delivery"),
+    ),
+    "It takes no reload, stops in order, and stays down with a wrong configuration": (
+        Step("systemctl reload vcond", "not applicable", (1, 3)),
+        Step("systemctl stop vcond", STOPPED),
+        Step("journalctl -u vcond -o cat --lines 4", "Stopped vcond.service"),
+        Step(
+            "sed -i 's/^engine = .*/engine = \"none\"/' /etc/vcond/vcond.toml; systemctl start vcond",
+            "Job for vcond.service failed",
+            (1,),
+        ),
+        Step("journalctl -u vcond -o cat --lines 4", "speech.engine: is none: there is nothing to transcribe with"),
+        Step("sleep 5", r"\A\Z"),
+        Step(SHOW, r"Result=exit-code(.|\n)*NRestarts=0(.|\n)*ExecMainStatus=2(.|\n)*ActiveState=failed"),
+        Step("sed -i 's/^engine = .*/engine = \"auto\"/' /etc/vcond/vcond.toml; systemctl start vcond", r"\A\Z"),
+        Step(EDGE_SAYS, "StatusText=transcribing for other machines", until=True),
+        Step(f"systemctl stop edge nats vcond; rm {PLACE}/speech-server.conf; systemctl daemon-reload", STOPPED),
+    ),
     "Removed, and purged: calls stay": (
         Step("dpkg --remove vcond-webrtc vcond", "Removing vcond"),
         # Of units that are gone, systemd 252 says so with exit code 3 (inactive), 257 with 4 (no such unit).
@@ -235,6 +321,11 @@ def booted(root: Path, packages: list[Path]) -> Iterator[Machine]:
         for file in packages:
             shutil.copy(file, copy / "srv" / f"{file.name.partition('_')[0]}.deb")
         (copy / "srv/caller.py").write_text(CALLER)
+        (copy / "srv/nats.conf").write_text(NATS)
+        (copy / "srv/queue.toml").write_text(QUEUE)
+        (copy / "srv/edge").mkdir()
+        (copy / "srv/edge/vcond.toml").write_text(EDGE + QUEUE)
+        shutil.copy(NATS_SERVER, copy / "usr/bin")
         (copy / "etc/hostname").write_text("edge-1\n")
         (copy / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 edge-1.example.com edge-1\n")
         command = ["systemd-nspawn", "--quiet", "--boot", "--private-network", "--register=no", "--keep-unit", "--resolv-conf=off",
@@ -268,32 +359,42 @@ def ends(suite: str) -> tuple[str, str]:
     return f"<!-- {suite}: made by systemd_life.py -->\n", f"<!-- end of {suite} -->\n"
 
 
-def written(suite: str, systemd: str, said: Iterable[str]) -> None:
-    """The page's part of a release: what each step printed, in the order of LIFE."""
-    printed = iter(said)
-    parts = []
-    for title, steps in LIFE.items():
-        lines = [f"# {step.line}\n{next(printed).rstrip()}".rstrip() + "\n" for step in steps]
-        parts.append(f"### {title}\n\n```console\n" + "\n".join(lines) + "```\n")
+def written(suite: str, systemd: str, said: dict[str, list[str]]) -> None:
+    """The page's part of a release, with what each step printed, by its section; other sections stay as they are."""
     began, ended = ends(suite)
     before, _, rest = PAGE.read_text("utf-8").partition(began)
+    old, _, after = rest.partition(ended)
+    parts = {
+        title: f"### {title}\n{text}"
+        for title, text in re.findall(r"^### (.*)\n((?:(?!### ).*\n)*)", old, re.MULTILINE)
+    }
+    for title, printed in said.items():
+        lines = [
+            f"# {step.line}\n{one.rstrip()}".rstrip() + "\n" for step, one in zip(LIFE[title], printed, strict=True)
+        ]
+        parts[title] = f"### {title}\n\n```console\n" + "\n".join(lines) + "```\n\n"
     head = f"\n{systemd}, {time.strftime('%Y-%m-%d', time.gmtime())}.\n\n"
-    PAGE.write_text(before + began + head + "\n".join(parts) + "\n" + ended + rest.partition(ended)[2], "utf-8")
+    PAGE.write_text(
+        before + began + head + "".join(parts[title] for title in LIFE if title in parts) + ended + after, "utf-8"
+    )
 
 
-def main(root: str, *packages: str) -> None:
+def main(root: str, vcond: str, webrtc: str, *titles: str) -> None:
     """Live it, and write it down."""
     release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', (Path(root) / "etc/os-release").read_text(), re.MULTILINE))
-    said = []
-    with booted(Path(root), [Path(file) for file in packages]) as machine:
+    wanted = titles or tuple(LIFE)
+    said: dict[str, list[str]] = {}
+    with booted(Path(root), [Path(vcond), Path(webrtc)]) as machine:
         systemd = machine.types("systemctl --version")[1].splitlines()[0]
-        for step in (step for steps in LIFE.values() for step in steps):
-            said.append(machine.done(step))
-            print(f"# {step.line}\n{said[-1]}", flush=True)
-    written(release["VERSION_CODENAME"], systemd, said)
+        for title in (title for title in LIFE if title in {*wanted, next(iter(LIFE))}):
+            said[title] = []
+            for step in LIFE[title]:
+                said[title].append(machine.done(step))
+                print(f"# {step.line}\n{said[title][-1]}", flush=True)
+    written(release["VERSION_CODENAME"], systemd, {title: said[title] for title in wanted})
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or os.geteuid():
+    if len(sys.argv) < 4 or set(sys.argv[4:]) - set(LIFE) or os.geteuid():
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -55,6 +55,24 @@ def test_a_python_that_is_too_old_is_named_with_its_remedy(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("systemd", "directive"), [("252 (252.39-1)", "LoadCredential"), ("257 (257.9-1)", "ImportCredential")]
+)
+def test_the_unit_takes_secrets_that_may_be_missing_as_this_systemd_does(tmp_path: Path, systemd: str, directive: str):
+    if os.geteuid():
+        pytest.skip("make install is for root, and this is not")
+    for name, said in (("opt/bin/python", ""), ("opt/bin/vcond", "vcond"), ("bin/systemctl", f"systemd {systemd}")):
+        stub = tmp_path / name
+        stub.parent.mkdir(parents=True, exist_ok=True)
+        stub.write_text(f"#!/bin/sh\necho '{said}'\n")
+        stub.chmod(0o755)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    done = install(PREFIX=str(tmp_path / "opt"), DESTDIR=str(tmp_path / "root"), PATH=path)
+    assert done.returncode == 0, done.stderr
+    unit = (tmp_path / "root/etc/systemd/system/vcond.service").read_text()
+    assert set(re.findall(r"^(\w+Credential)=", unit, re.MULTILINE)) == {directive}
+
+
 def test_how_to_install_names_a_command_that_exists():
     targets = re.findall(r"^([a-z]+):", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert how_to_install("embedded").startswith("make install,")

@@ -38,6 +38,5 @@ def test_each_line_of_the_transcript_said_what_it_must(suite: str):
 def test_every_drop_in_was_lived_with():
     lived = "".join(step.line for steps in life.LIFE.values() for step in steps)
     ours = {file.name for file in (TOP / "systemd/vcond.service.d").glob("*.conf")}
-    # the one the package brings; the other came after, and no machine that transcribes for others has had that life yet
-    assert {name for name in ours if name not in lived} == {"webrtc.conf", "speech-server.conf"}
+    assert {name for name in ours if name not in lived} == {"webrtc.conf"}  # which the package brings
     assert "vcond-webrtc.deb" in lived

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ SOCKET = TOP / "systemd" / "vcond.socket"
 DROP_INS = sorted((TOP / "systemd" / "vcond.service.d").glob("*.conf"))
 MOST = {"low-ports.conf": 1.8, "webrtc.conf": 1.8}
 """Of the exposure that systemd-analyze computes, 0 to 10."""
+
+
+def tool():
+    spec = importlib.util.spec_from_file_location("deb", TOP / "tools/deb.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+deb = tool()
 
 
 def said(file: Path) -> dict[str, list[str]]:
@@ -39,6 +51,17 @@ def test_the_unit_loads_every_credential_that_a_page_names():
     named = {name for page in pages for name in re.findall(r"\$\{credential:([a-z0-9-]+)\}", page.read_text())}
     assert named
     assert named - set(said(UNIT)["LoadCredential"]) == set()
+
+
+@pytest.mark.parametrize(("suite", "directive"), [("bookworm", "LoadCredential"), ("trixie", "ImportCredential")])
+def test_secrets_that_are_not_there_are_no_lines_in_the_journal(suite: str, directive: str):
+    """docs/systemd.md has the journal of both Debians: of each that LoadCredential= names, newer systemds log that it is missing."""
+    told = deb.unit(UNIT.read_text(), suite)
+    assert re.findall(rf"^{directive}=(.*)$", told, re.MULTILINE) == said(UNIT)["LoadCredential"]
+    assert set(re.findall(r"^(\w+Credential)=", told, re.MULTILINE)) == {directive}
+    kept = [line for line in told.splitlines() if not line.startswith(directive)]
+    assert kept == [line for line in UNIT.read_text().splitlines() if not line.startswith("LoadCredential=")]
+    assert [file.name for file in DROP_INS if "Credential=" in file.read_text()] == [], "the unit names them all"
 
 
 def test_the_units_are_clean(tmp_path: Path):

@@ -110,15 +110,22 @@ class SpeechServer:
         self._access = streams.access(config.queue)
         self.serving = asyncio.Event()
         """It was connected, with its model loaded, and takes jobs."""
+        self.known = asyncio.Event()
+        """Whether it can connect is known: it serves, or ``_state`` says why it does not."""
+        self._state = "loading the model"
         self._room = asyncio.Semaphore(config.worker_count + 1)
         """One more than workers, so that they do not wait for the next job."""
+
+    def line(self) -> str:
+        """How it is, for ``systemctl status``."""
+        return f"not transcribing: {self.speech.trouble}" if self.speech.trouble else self._state
 
     async def run(self) -> None:
         """Load the model and serve until cancelled. What is in hand then is given back."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.speech.run(), name="speech")
             await self.speech.ready.wait()
-            failures = 0
+            self._state, failures = f"connecting to {self._config.queue.url}", 0
             while True:
                 try:
                     async with streams.linked(self._config.queue, self._access) as link:
@@ -130,6 +137,8 @@ class SpeechServer:
                 except QueueError as why:
                     streams.end_if_cancelled()
                     failures += 1
+                    self._state = f"not connected: {why}"
+                    self.known.set()
                     log.warning("speech queue", error=str(why))
                 await asyncio.sleep(AGAIN.wait(failures))
 
@@ -152,7 +161,9 @@ class SpeechServer:
             streams.job_subject(queue), durable=CONSUMER, stream=streams.jobs(queue),
             config=ConsumerConfig(ack_wait=HELD, max_ack_pending=10_000),
         )  # fmt: skip
+        self._state = "transcribing for other machines"
         self.serving.set()
+        self.known.set()
         while True:
             await self._room.acquire()
             found: list[Msg] = []

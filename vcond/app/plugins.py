@@ -15,7 +15,7 @@ import msgspec
 
 from vcond.app.installed import ADAPTERS, SINKS, chosen, installed, loaded, whole
 from vcond.app.matching import matches_of
-from vcond.base.errors import ConfigError
+from vcond.base.errors import ConfigError, is_package
 from vcond.base.time import Instant
 from vcond.config import Config, SealConfig, plugin_configs
 from vcond.config.load import convert
@@ -140,8 +140,9 @@ def of_package(point: EntryPoint, name: str, file: str) -> Traversable:
 
 
 def without_links(text: str) -> str:
-    """As it is read where vcond is installed: links to its other pages lead nowhere there."""
-    return _LINK.sub(r"\1 (in vcond's source)", text)
+    """As it is read where vcond is installed: links to its other pages lead nowhere there, so it is said where those are."""
+    where = "below /usr/share/doc/vcond" if is_package() else "in vcond's source"
+    return _LINK.sub(rf"\1 ({where})", text)
 
 
 def sinks(

@@ -56,14 +56,19 @@ class MissingExtraError(OperatorError):
     """A part that is not installed; the message holds the command that installs it."""
 
 
+def is_package() -> bool:
+    """Whether vcond is a package of Debian here: ``packaged`` of tools/deb.py says so."""
+    return (Path(sys.prefix) / "packaged").exists()
+
+
 def how_to_install(package: str) -> str:
     """The command that installs ``package``: an extra of vcond's own (``embedded``, ``webrtc``), or another distribution.
 
-    vcond is on no index: its extras come with ``make install`` of a checkout, or are packages of Debian where vcond is one
-    (``packaged`` of tools/deb.py). Others go into the environment that runs.
+    vcond is on no index: its extras come with ``make install`` of a checkout, or are packages of Debian where vcond is one.
+    Others go into the environment that runs.
     """
     ours = {"embedded", "siprec", "webrtc"}
-    if (Path(sys.prefix) / "packaged").exists():
+    if is_package():
         name = "vcond" if package == "embedded" else "vcond-webrtc"  # SRTP comes with what WebRTC needs
         return (
             f"apt install ./{name}_*.deb"

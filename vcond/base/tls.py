@@ -9,15 +9,18 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
+import structlog
 from cryptography import x509
 
 from vcond.base import metrics
 from vcond.base.errors import ConfigError
+
+log = structlog.get_logger()
 
 OLDEST: Final = ssl.TLSVersion.TLSv1_2
 """RFC 8996. Said here: Debian's Python leaves it to the machine's OpenSSL configuration."""
@@ -44,7 +47,8 @@ class Served:
 
         Raises ConfigError for the section ``at``.
         """
-        self._certificate, self._key, self._at = certificate, key, at
+        self._certificate, self._key, self.at = certificate, key, at
+        self.until: datetime
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = OLDEST
         self.reload()
@@ -61,16 +65,30 @@ class Served:
     def reload(self) -> None:
         """Read it again, for all handshakes from now on. Raises ConfigError; ``check`` first, else half a pair is taken."""
         self._load(self.context)
-        metrics.certificate_expiry.labels(self._at).set(ends(self._certificate, self._at).timestamp())
+        self.until = ends(self._certificate, self.at)
+        metrics.certificate_expiry.labels(self.at).set(self.until.timestamp())
+        if self.until < datetime.now(UTC):
+            log.error(
+                "a certificate has expired: peers refuse it",
+                section=self.at,
+                until=f"{self.until:%Y-%m-%d}",
+                hint="renew it, then: systemctl reload vcond",
+            )
 
     def _load(self, context: ssl.SSLContext) -> None:
-        with _used(f"{self._at}.certificate"), _path(self._certificate) as chain, _path(self._key) as key:
+        with _used(f"{self.at}.certificate"), _path(self._certificate) as chain, _path(self._key) as key:
             context.load_cert_chain(chain, key or None, password=_no_password)
 
 
 def served() -> list[Served]:
     """All that is shown now, to be read again. ``check`` may block; ``reload`` is for the loop's thread, which shakes hands."""
     return list(_served)
+
+
+def expired() -> dict[str, datetime]:
+    """The sections whose certificate is shown although it has ended, and when that was."""
+    now = datetime.now(UTC)
+    return {one.at: one.until for one in _served if one.until < now}
 
 
 def ends(certificates: str, at: str) -> datetime:

@@ -309,7 +309,8 @@ def _seal(config: Config) -> list[Finding]:
 def _until(what: str, ends: datetime) -> Finding:
     days = (ends - datetime.now(UTC)).days
     level: Literal["ok", "warning", "error"] = "ok" if days > SOON else "warning" if days >= 0 else "error"
-    return Finding(level, what, f"the certificate is valid until {ends:%Y-%m-%d}, {days} days", "renew the certificate")
+    left = f"is valid until {ends:%Y-%m-%d}, {days} days" if days >= 0 else f"has expired on {ends:%Y-%m-%d}"
+    return Finding(level, what, f"the certificate {left}", "renew the certificate")
 
 
 def _certificates(config: Config) -> list[Finding]:

@@ -102,6 +102,8 @@ def overview_lines(rows: Sequence[Mapping[str, Any]], short_of: Mapping[str, str
     """All calls, one a line."""
     for part, what in short_of.items():
         yield f"{part}: {what}"
+    if short_of and "daemon" not in short_of:
+        yield "        -> vcond status says what to do"
     for row in rows:
         codes = ", ".join(dict.fromkeys(one["code"] for one in row["findings"] if one["wrong"]))
         yield f"{row['call']}  {row['adapter']:<10} {codes or 'nothing is missing'}"

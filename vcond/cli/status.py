@@ -9,6 +9,7 @@ from vcond.cli.admin_client import ask
 from vcond.config import DaemonConfig
 
 Row = dict[str, Any]
+RENEW = "renew it, then: systemctl reload vcond"
 FIXES = {
     "loop": "systemctl restart vcond; journalctl -u vcond says what it last did",
     "start": "wait for it: journalctl -fu vcond",
@@ -38,6 +39,15 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
     for what, detail in wrong.items():
         fix = FIXES.get(what.split()[0], "vcond check")
         yield {"what": what, "detail": detail, "fix": hints.get(what) or fix}
+    for at, until in told.get("expired", {}).items():
+        yield {"what": f"{at}.certificate", "detail": f"it has expired on {until}: peers refuse it", "fix": RENEW}
+    for one in sinks:
+        if one["state"] == "down" and (what := f"sink {one['sink']}") not in wrong:
+            yield {
+                "what": what,
+                "detail": f"{one['reason']}: {one['detail']}; vCons wait",
+                "fix": one["fix"] or FIXES["sink"],
+            }
     yield from (one for one in told.get("damaged", []) if one["what"] not in wrong)
     dead = [one for one in told["outbox"] if one["state"] == "dead"]
     if dead:

@@ -58,7 +58,7 @@ class Reconnecting:
             self._host.log.error(self._refused, error=str(why), hint="run: vcond check")
             return LONGEST
         again = pause(failures)
-        self._host.log.warning(self._failed, error=str(why), again_in=round(again, 1))
+        self._host.log.warning(self._failed, error=str(why), again_in=round(again, 1), hint="run: vcond check")
         return again
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from vcond import __version__
+from vcond.base import tls
 from vcond.base.errors import SEVERAL, AmbiguousError
 from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call import events as ev
@@ -189,6 +190,7 @@ class Status:
             ],
             "unmatched": await _nobodys(daemon.outbox),
             "metrics": daemon.ops.trouble,
+            "expired": {at: f"{until:%Y-%m-%d}" for at, until in tls.expired().items()},
             "damaged": [
                 {"what": one.what, "detail": one.detail, "fix": one.fix}
                 for one in await asyncio.to_thread(lambda: list(daemon.damaged()))

@@ -71,7 +71,11 @@ async def test_a_user_who_may_only_read_hears_of_that_alone(fake, look):
     ("why", "says", "fix"),
     [
         (socket.gaierror(-2, "x"), "DNS", "host in url"),
-        (ConnectionRefusedError(), "nothing listens", "http.conf"),
+        (
+            ConnectionRefusedError(),
+            "is Asterisk running?",
+            "systemctl status asterisk; when it runs, set enabled = yes, bindaddr and bindport in http.conf",
+        ),
         (ssl.SSLError("x"), "TLS fails", "http://"),
         (ssl.SSLCertVerificationError("x"), "not trusted", "authority"),
         (TimeoutError(), "no answer in time", "http.conf"),
@@ -80,8 +84,9 @@ async def test_a_user_who_may_only_read_hears_of_that_alone(fake, look):
     ],
 )
 def test_why_nothing_answers_is_said_in_words(why, says, fix):
-    told = NoAnswerError("info", why)
-    assert says in str(told)
+    told = NoAnswerError("http://127.0.0.1:8088", why)
+    assert says in told.said
+    assert str(told) == f"http://127.0.0.1:8088: {told.said}"
     assert fix in told.fix
 
 

@@ -60,8 +60,11 @@ async def check(config: Config) -> AsyncIterator[Finding]:
         except ConfigError as why:
             yield Finding("error", where, str(why), "compare user and password with ari.conf; module reload res_ari.so")
             return
+        except NoAnswerError as why:
+            yield Finding("error", where, why.said, why.fix)
+            return
         except PeerError as why:
-            yield Finding("error", where, str(why), why.fix if isinstance(why, NoAnswerError) else NO_ARI_FIX)
+            yield Finding("error", where, str(why), NO_ARI_FIX)
             return
         yield Finding("ok", where, "reachable, user accepted")
         yield _plaintext(config)

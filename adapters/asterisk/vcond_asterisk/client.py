@@ -189,7 +189,7 @@ class Ari:
                     self.refusal = refused
                 raise refused
         except (aiohttp.ClientError, TimeoutError, OSError) as why:
-            raise NoAnswerError(what, why) from why
+            raise NoAnswerError(self._config.url, why) from why
 
     # Events.
 
@@ -228,7 +228,7 @@ class EventSocket:
         except InvalidStatus as why:
             raise _refusal("event socket", why.response.status_code) from why
         except (WebSocketException, OSError) as why:
-            raise NoAnswerError("event socket", why) from why
+            raise NoAnswerError(self._url.partition("?")[0], why) from why
         self._reader = asyncio.create_task(self._read(self._socket), name="ari-events")
         return self
 

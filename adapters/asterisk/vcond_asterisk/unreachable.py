@@ -10,17 +10,15 @@ import aiohttp
 
 from vcond.sdk.contract import UnreachableError
 
-LISTENS: Final = (
-    "set enabled = yes, bindaddr and bindport in http.conf, then: module reload http; check the firewall in between"
-)
+LISTENS: Final = "systemctl status asterisk; when it runs, set enabled = yes, bindaddr and bindport in http.conf, then: module reload http; check the firewall in between"
 
 
 class NoAnswerError(UnreachableError):
-    """No HTTP came back. ``fix``: what to do about it."""
+    """No HTTP came back from ``url``. ``said``: why, without the address; ``fix``: what to do about it."""
 
-    def __init__(self, what: str, why: BaseException) -> None:
-        text, self.fix = explained(why)
-        super().__init__(f"{what}: {text}")
+    def __init__(self, url: str, why: BaseException) -> None:
+        self.said, self.fix = explained(why)
+        super().__init__(f"{url}: {self.said}")
 
 
 def explained(why: BaseException) -> tuple[str, str]:
@@ -36,7 +34,7 @@ def explained(why: BaseException) -> tuple[str, str]:
     if any(isinstance(one, ssl.SSLError | aiohttp.ClientSSLError) for one in roots):
         return "TLS fails: that port may speak plain http", "use http:// in url, or set tlsenable = yes in http.conf"
     if any(isinstance(one, ConnectionRefusedError) for one in roots):
-        return "nothing listens at this address", LISTENS
+        return "nothing listens at this address: is Asterisk running?", LISTENS
     if any(isinstance(one, TimeoutError) for one in roots):
         return "no answer in time", LISTENS
     if any(isinstance(one, aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError) for one in roots):

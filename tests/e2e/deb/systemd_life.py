@@ -226,7 +226,7 @@ LIFE: dict[str, tuple[Step, ...]] = {
         Step(
             f"install -D -m 644 {EXAMPLES}/speech-server.conf {PLACE}/speech-server.conf && systemctl daemon-reload &&"
             " systemctl enable vcond && systemctl restart vcond",
-            STOPPED.replace(r"\A(", r"\A(Created symlink.*|"),
+            STOPPED.replace(r"\A(", r"\A(Created symlink.*\n*|"),
         ),
         Step(
             EDGE_SAYS,
@@ -264,7 +264,7 @@ LIFE: dict[str, tuple[Step, ...]] = {
             "Job for vcond.service failed",
             (1,),
         ),
-        Step("journalctl -u vcond -o cat --lines 4", "speech.engine: is none: there is nothing to transcribe with"),
+        Step("journalctl -u vcond -o cat --lines 8", "speech.engine: is none: there is nothing to transcribe with"),
         Step("sleep 5", r"\A\Z"),
         Step(SHOW, r"Result=exit-code(.|\n)*NRestarts=0(.|\n)*ExecMainStatus=2(.|\n)*ActiveState=failed"),
         Step("sed -i 's/^engine = .*/engine = \"auto\"/' /etc/vcond/vcond.toml; systemctl start vcond", r"\A\Z"),

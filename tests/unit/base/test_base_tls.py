@@ -7,9 +7,10 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from vcond.base.errors import ConfigError
-from vcond.base.tls import Served, client, ends, served
+from vcond.base.tls import Served, client, ends, expired, served
 from vcond.testing.certificates import certificate
 
 
@@ -114,3 +115,16 @@ def test_an_end_is_that_of_the_first_to_end(tmp_path):
     both.write_bytes(one.read_bytes() + two.read_bytes())
     left = ends(str(both), "x") - dt.datetime.now(dt.UTC)
     assert dt.timedelta(days=2) < left <= dt.timedelta(days=3)
+
+
+def test_one_that_has_expired_is_logged_and_known_until_it_is_renewed(tmp_path):
+    with capture_logs() as said:
+        shown = Served(*paths(*certificate(tmp_path, days=-2)), "", "web")
+    assert list(expired()) == ["web"]
+    assert [(one["log_level"], one["section"], one["hint"]) for one in said] == [
+        ("error", "web", "renew it, then: systemctl reload vcond")
+    ]
+    certificate(tmp_path, days=30)
+    with capture_logs() as said:
+        shown.reload()
+    assert (expired(), said) == ({}, [])

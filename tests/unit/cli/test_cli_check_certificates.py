@@ -1,5 +1,7 @@
 """`vcond check` says when certificates end, whichever section names them."""
 
+import re
+
 import pytest
 
 from vcond.cli.check import _certificates
@@ -8,7 +10,7 @@ from vcond.testing.certificates import certificate
 
 
 @pytest.mark.parametrize(("days", "level"), [(40, "ok"), (20, "warning"), (-1, "error")])
-def test_of_every_section(tmp_path, days, level):
+def test_of_every_section(tmp_path, days: int, level: str):
     cert = str(certificate(tmp_path, days=days + 0.5)[0])
     config = Config(
         web=WebConfig(certificate=cert, client_ca=cert),
@@ -20,7 +22,8 @@ def test_of_every_section(tmp_path, days, level):
         "adapters.asterisk.ca", "adapters.siprec.certificate", "sinks.main.ca_file", "web.certificate", "web.client_ca"
     ]  # fmt: skip
     assert {one.level for one in found.values()} == {level}
-    assert all(f"{days} days" in one.detail for one in found.values())
+    says = rf"is valid until \d{{4}}-\d\d-\d\d, {days} days" if days > 0 else r"has expired on \d{4}-\d\d-\d\d"
+    assert all(re.fullmatch(f"the certificate {says}", one.detail) for one in found.values())
 
 
 def test_a_file_that_is_none_is_an_error_with_its_key():

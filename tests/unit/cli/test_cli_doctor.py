@@ -167,7 +167,7 @@ async def test_without_a_call_all_of_them_and_what_the_daemon_is_short_of(daemon
     code, said = await asyncio.to_thread(run, "-c", str(config))
     assert code == 1
     assert said.splitlines() == [
-        "disk: 12 MB free", f"{CALL}  pbx        tap-failed", "02  pbx        nothing is missing",
+        "disk: 12 MB free", "        -> vcond status says what to do", f"{CALL}  pbx        tap-failed", "02  pbx        nothing is missing",
         "        -> vcond doctor CALL shows more",
     ]  # fmt: skip
     row = json.loads((await asyncio.to_thread(run, "-c", str(config), "--json"))[1])["calls"][0]

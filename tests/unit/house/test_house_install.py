@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vcond.app.plugins import without_links
 from vcond.base.errors import how_to_install
 
 TOP = Path(__file__).resolve().parents[3]
@@ -88,3 +89,7 @@ def test_where_vcond_is_a_package_its_extras_are_too(tmp_path: Path, monkeypatch
     assert how_to_install("embedded") == "apt install ./vcond_*.deb"
     assert how_to_install("webrtc") == "apt install ./vcond-webrtc_*.deb"
     assert how_to_install("other") == f"python3 -m pip --python {tmp_path}/bin/python3 install other"
+    page = "all settings are in [sample.toml](sample.toml)"
+    assert without_links(page) == "all settings are in sample.toml (below /usr/share/doc/vcond)"
+    (tmp_path / "packaged").unlink()
+    assert without_links(page) == "all settings are in sample.toml (in vcond's source)"

@@ -113,6 +113,9 @@ def test_check_says_what_clients_are_to_be_told_and_who_is_let_in():
     assert found["ports"].detail.startswith("enough for 24 sessions")  # of 25: one port is for unwanted lines
     assert found["SRTP"].level == found["codecs"].level == "ok"
     assert next(iter(check(SiprecConfig(allow=["x"], listen=["tcp:127.0.0.1:0"])))).level == "warning"
+    elsewhere = next(iter(check(SiprecConfig(allow=["x"], listen=["udp:192.0.2.5:5060"]))))
+    assert (elsewhere.level, elsewhere.detail) == ("error", "192.0.2.5 is no address of this machine")
+    assert "adapters.siprec.listen" in elsewhere.fix
     assert [one.level for one in check(SiprecConfig(allow=[])) if one.what == "allow"] == ["error"]
 
 

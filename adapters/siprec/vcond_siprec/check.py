@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -33,9 +34,9 @@ def _listeners(config: SiprecConfig) -> Iterator[Finding]:
     for transport, host, port in config.listeners():
         shown = f"[{host}]" if ":" in host else host
         what = f"{transport} {shown}:{port}"
-        taken = _taken(transport, host, port)
-        if taken:
-            yield Finding("warning", what, taken, "stop the other program, or choose another port", ours=True)
+        refused = _refused(transport, host, port)
+        if refused is not None:
+            yield _why_refused(what, host, refused)
             continue
         told = config.advertise or host
         uri = f"sip:{f'[{told}]' if ':' in told else told}:{port};transport={transport}"
@@ -57,8 +58,19 @@ def _certificate(config: SiprecConfig) -> Finding:
     return Finding("ok", "certificate", f"is shown to {whom}")
 
 
-def _taken(transport: str, host: str, port: int) -> str:
-    """Why an address cannot be listened on; empty when it can."""
+def _why_refused(what: str, host: str, why: OSError) -> Finding:
+    """What is in the way; a port that is taken may be that of the vcond that runs."""
+    said = why.strerror or type(why).__name__
+    if why.errno == errno.EADDRNOTAVAIL:
+        fix = "name an address of this machine (ip -brief address) in adapters.siprec.listen; clients elsewhere: adapters.siprec.advertise"
+        return Finding("error", what, f"{host} is no address of this machine", fix)
+    if why.errno == errno.EACCES:
+        return Finding("error", what, said, "choose a port above 1023, or add the drop-in low-ports.conf to the unit")
+    return Finding("warning", what, said, "stop the other program, or choose another port", ours=True)
+
+
+def _refused(transport: str, host: str, port: int) -> OSError | None:
+    """Why an address cannot be listened on; None when it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
     with socket.socket(family, kind) as tried:
@@ -67,8 +79,8 @@ def _taken(transport: str, host: str, port: int) -> str:
         try:
             tried.bind((host, port))
         except OSError as why:
-            return why.strerror or type(why).__name__
-    return ""
+            return why
+    return None
 
 
 def _allowed(config: SiprecConfig) -> Iterator[Finding]:

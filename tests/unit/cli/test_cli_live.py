@@ -159,7 +159,7 @@ async def test_what_is_wrong_has_the_command_that_mends_it(daemon):
         "pressure": SHORT,
         "unmatched": 2,
     }
-    answers["sinks"] = [{"sink": "conserver", "fix": "set sinks.token"}]
+    answers["sinks"] = [{"sink": "conserver", "state": "held", "fix": "set sinks.token"}]
     told = await asyncio.to_thread(status.status, config)
     assert {one["what"]: one["fix"] for one in told["problems"]} == {
         "adapter asterisk": "vcond check",

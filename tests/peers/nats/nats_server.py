@@ -19,6 +19,7 @@ class NatsServer:
     def __init__(self, folder, *more: str) -> None:
         needs(shutil.which("nats-server"), "there is no nats-server: apt-get install nats-server")
         self.folder, self.more, self.port = folder, more, 0
+        self.authorization = f'user: vcond, password: "{PASSWORD}"'
 
     async def start(self) -> None:
         ports = self.folder / "ports"
@@ -26,7 +27,7 @@ class NatsServer:
         config = self.folder / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self.port or -1}"\nports_file_dir: "{ports}"\n'
-            f'jetstream {{ store_dir: "{self.folder}/store" }}\nauthorization {{ user: vcond, password: "{PASSWORD}" }}\n'
+            f'jetstream {{ store_dir: "{self.folder}/store" }}\nauthorization {{ {self.authorization} }}\n'
             + "\n".join(self.more)
         )
         self.process = await asyncio.create_subprocess_exec(

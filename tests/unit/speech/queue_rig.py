@@ -7,12 +7,17 @@ import contextlib
 import os
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import nats
 import nats_server
 from nats_server import PASSWORD, WITH_US, NatsServer
+from speech_running import running
 
+from vcond.speech.config import SpeechConfig
+from vcond.speech.dispatcher import Speech
+from vcond.speech.engine_choice import Choice
 from vcond.speech.queue.config import QueueConfig
 
 HERE = Path(__file__).parent
@@ -80,3 +85,25 @@ class QueueRig:
         log = self.folder / machine / "log"
         lines = log.read_text().splitlines() if log.exists() else []
         return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == word]
+
+
+class Edge:
+    """A machine whose speech goes into the queue; ``again`` is the same machine after kill -9: it knows its journal only."""
+
+    def __init__(
+        self, rig: QueueRig, clock, where: str = "queue", choice: Choice | None = None, **queue: object
+    ) -> None:
+        config = SpeechConfig(engine="none", where=where, workers=1, restart_seconds=0.01, queue=rig.config(**queue))
+        self.speech = Speech(config, clock=clock, choice=choice, machine="unused")
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+        plain = self.speech._queue._say
+        told = lambda trouble: (plain(trouble), self.said.put_nowait(trouble))  # noqa: E731 - one line of two calls
+        self.speech._queue._say = self.speech._queue._answers._changed = told
+
+    async def told(self, what: str) -> None:
+        """Wait until the operator is told that."""
+        while what not in await self.said.get():
+            pass
+
+    def running(self) -> AbstractAsyncContextManager[Speech]:
+        return running(self.speech)

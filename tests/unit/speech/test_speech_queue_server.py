@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
@@ -18,9 +17,8 @@ import numpy as np
 import pytest
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 from nats_server import PASSWORD, WITH_US
-from queue_rig import HERE, QueueRig
+from queue_rig import HERE, Edge, QueueRig
 from speech_engines import HANG, RAISE
-from speech_running import running
 from typer.testing import CliRunner
 
 from vcond.base import metrics
@@ -28,7 +26,6 @@ from vcond.base.errors import ConfigError
 from vcond.call import events as ev
 from vcond.cli.app import app
 from vcond.speech.config import SpeechConfig
-from vcond.speech.dispatcher import Speech
 from vcond.speech.engine_choice import Choice
 from vcond.speech.queue import answers, audio, client, messages, sent, server
 from vcond.speech.queue.messages import Answer, QueuedUtterance
@@ -45,28 +42,6 @@ async def rig(tmp_path, monkeypatch) -> AsyncIterator[QueueRig]:
     await made.start()
     yield made
     await made.stop()
-
-
-class Edge:
-    """A machine whose speech goes into the queue; ``again`` is the same machine after kill -9: it knows its journal only."""
-
-    def __init__(
-        self, rig: QueueRig, clock, where: str = "queue", choice: Choice | None = None, **queue: object
-    ) -> None:
-        config = SpeechConfig(engine="none", where=where, workers=1, restart_seconds=0.01, queue=rig.config(**queue))
-        self.speech = Speech(config, clock=clock, choice=choice, machine="unused")
-        self.said: asyncio.Queue[str] = asyncio.Queue()
-        plain = self.speech._queue._say
-        told = lambda trouble: (plain(trouble), self.said.put_nowait(trouble))  # noqa: E731 - one line of two calls
-        self.speech._queue._say = self.speech._queue._answers._changed = told
-
-    async def told(self, what: str) -> None:
-        """Wait until the operator is told that."""
-        while what not in await self.said.get():
-            pass
-
-    def running(self) -> AbstractAsyncContextManager[Speech]:
-        return running(self.speech)
 
 
 @pytest.fixture
@@ -291,9 +266,10 @@ async def test_jobs_that_are_none_are_refused_and_those_behind_them_are_done(rig
     found = []
     while len(found) < 1 + len(bad):
         for message in await waiting.fetch(10, timeout=30):
-            found.append(messages.answer(messages.envelope(message.data).body).refused)
+            answer = messages.answer(messages.envelope(message.data).body)
+            found.append((answer.refused, answer.deadline))
             await message.ack()
-    assert sorted(found) == sorted(["version", *sealed])
+    assert sorted(found) == sorted((why, 1.0 * (why == "late")) for why in ("version", *sealed))
     await nats.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -100,9 +101,14 @@ class Answers:
         if answer.refused == "language":
             self.give_up(step, "language")
         elif answer.refused == "late":
-            self.rest()
+            if (
+                not 0 < answer.deadline <= time.time()
+            ):  # else it lay in the queue for long: a copy of what was sent before
+                self.rest()
+                self._changed(
+                    f"{answer.machine} says that utterances come too late: compare the clocks of both machines"
+                )
             self._steps.failed(step, "engine-failed", blame=False)
-            self._changed(f"{answer.machine} says that utterances come too late: compare the clocks of both machines")
         else:
             log.warning("another machine failed on an utterance", machine=answer.machine, reason=answer.refused)
             self._steps.failed(step, "engine-failed")

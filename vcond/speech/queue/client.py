@@ -19,6 +19,7 @@ from vcond.base import metrics
 from vcond.base.backoff import Backoff
 from vcond.base.errors import OperatorError
 from vcond.speech.config import SpeechConfig
+from vcond.speech.engine import Pcm
 from vcond.speech.load.admission import Admission
 from vcond.speech.queue import audio, messages, streams
 from vcond.speech.queue.answers import Answers
@@ -39,6 +40,7 @@ AT_ONCE: Final = 64
 """Answers that are fetched together."""
 FETCH: Final = 20.0
 """Seconds that one request for answers waits."""
+SILENCE: Final = "no machine answers: start vcond speech serve, and look at its log"
 
 
 class SpeechQueue:
@@ -155,7 +157,7 @@ class SpeechQueue:
 
     async def _packed(self, step: Step) -> tuple[str, bytes] | None:
         """Its id and its message. None: its audio cannot be read, and it was told."""
-        job, hint = step.job, step.job.hint
+        job = step.job
         try:
             pcm = await read(job.source, step.start, step.stop)
         except OperatorError as why:
@@ -165,11 +167,7 @@ class SpeechQueue:
             job.tries = TRIES
             self._steps.failed(step, "audio-unreadable")
             return None
-        flac, rate = await asyncio.to_thread(audio.encoded, pcm, job.source.rate)
-        wanted = QueuedUtterance(
-            job.source.call, job.source.track, max(0, step.start), max(1, step.stop), rate, hashlib.sha256(flac).digest(),
-            time.time() + self._queue.patience, flac, hint.language, list(hint.vocabulary),
-        )  # fmt: skip
+        wanted = await _wanted(step, pcm, time.time() + self._queue.patience)
         name = messages.identity(self._machine, wanted)
         return name, self._cipher.seal("job", name, self._machine, self._number, messages.pack(wanted))
 
@@ -209,29 +207,25 @@ class SpeechQueue:
             for one in late:
                 one.what.job.sent += 1
                 self._steps.failed(one.what, "engine-failed", blame=False)
-            await self._withdraw([one.seq for one in late if one.seq])
-            silent, lost = self._sent.silent(now), self._lost_at is not None and now - self._lost_at >= SILENT / 4
-            if silent and self._link is not None:
-                self._say("no machine answers: start vcond speech serve, and look at its log")
+            if (places := [one.seq for one in late if one.seq]) and self._link is not None:
+                await streams.withdraw(self._link, places)
+            silent, lost = await self._silence(now), self._lost_at is not None and now - self._lost_at >= SILENT / 4
             self._admission.stalled = self._everything and (silent or lost)
             metrics.stt_queue_waiting.set(len(self._sent))
             self._wake.set()
 
-    async def _withdraw(self, places: list[int]) -> None:
-        """Nobody needs to do these any more. Where they cannot be taken out, they go at their deadline."""
-        from nats.js.errors import NotFoundError
-
-        link, name = self._link, streams.jobs(self._queue)
-        if link is None:
-            return
-        try:
-            async with asyncio.timeout(self._queue.connect_timeout):
-                for seq in places:
-                    with contextlib.suppress(NotFoundError):
-                        await link.js.delete_msg(name, seq)
-        except Exception as why:
-            if streams.said(why, self._queue) is None:
-                raise
+    async def _silence(self, now: float) -> bool:
+        """Whether nobody is there, and tell it. A machine that waits for jobs is somebody, though nothing was heard of it."""
+        silent, link = self._sent.silent(now), self._link
+        if silent and link is not None:
+            if not await streams.awaited(link):
+                self._say(SILENCE)
+            elif self.trouble in {"", SILENCE}:  # else it is one that we cannot work with, as was told
+                self._sent.somebody(now)
+                silent = False
+        if not silent and self.trouble == SILENCE:
+            self._say("")
+        return silent
 
     def _say(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
@@ -241,3 +235,13 @@ class SpeechQueue:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _wanted(step: Step, pcm: Pcm, deadline: float) -> QueuedUtterance:
+    """An utterance as other machines are told it; ``pcm``: its samples; ``deadline``: seconds since the epoch."""
+    source, hint = step.job.source, step.job.hint
+    flac, rate = await asyncio.to_thread(audio.encoded, pcm, source.rate)
+    return QueuedUtterance(
+        source.call, source.track, max(0, step.start), max(1, step.stop), rate, hashlib.sha256(flac).digest(),
+        deadline, flac, hint.language, list(hint.vocabulary),
+    )  # fmt: skip

@@ -96,6 +96,8 @@ class Answer(msgspec.Struct, frozen=True):
     model: Annotated[str, Meta(max_length=200)] = ""
     text: Text = Text("")
     cpu_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+    deadline: float = 0.0
+    """That of the job, where it is refused as late; 0 = who answers is of a version that does not say."""
 
 
 class Cipher:

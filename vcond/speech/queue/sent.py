@@ -75,8 +75,12 @@ class Sent(Generic[T]):
         found = self._by.pop(job, None)
         if found is None:
             return None
-        self.answered, self._silent = now, False
+        self.somebody(now)
         return found.what
+
+    def somebody(self, now: float) -> None:
+        """A machine is there, whatever it says."""
+        self.answered, self._silent = now, False
 
     def take_back(self, job: str) -> Waiting[T] | None:
         """It was not sent after all, or is not wanted; None = it was answered meanwhile."""

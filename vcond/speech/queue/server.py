@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from vcond.base.backoff import Backoff
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CONSUMER: Final = "servers"
-"""That of all machines that transcribe."""
 HELD: Final = 30.0
 """Seconds in which a machine says that it is still at work on a job; without that another one gets it."""
 BACK: Final = 2.0
@@ -158,7 +157,7 @@ class SpeechServer:
 
         queue = self._config.queue
         waiting = await link.js.pull_subscribe(
-            streams.job_subject(queue), durable=CONSUMER, stream=streams.jobs(queue),
+            streams.job_subject(queue), durable=streams.CONSUMER, stream=streams.jobs(queue),
             config=ConsumerConfig(ack_wait=HELD, max_ack_pending=10_000),
         )  # fmt: skip
         self._state = "transcribing for other machines"
@@ -192,7 +191,7 @@ class SpeechServer:
             await message.ack()
             done = True
         except Exception as why:
-            told = streams.said(why, self._config.queue)
+            told = streams.said(why, self._config.queue, answers=True)
             if told is None:
                 raise
             log.warning("an answer cannot be stored; its job is given back", error=str(told))
@@ -251,7 +250,7 @@ class SpeechServer:
         except ProtocolError:
             return self._refused(outside, "invalid")
         if (left := job.deadline - time.time()) <= 0:
-            return self._refused(outside, "late")
+            return msgspec.structs.replace(self._refused(outside, "late"), deadline=job.deadline)
         try:
             pcm = await asyncio.to_thread(_samples, job)
         except BadMediaError as why:

@@ -8,9 +8,10 @@ otherwise what waits would go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
 
+CONSUMER: Final = "servers"
+"""That of all machines that transcribe."""
 ROOM: Final = 4096
 """Bytes of a message that are left for its headers, which nats-py does not count."""
 WINDOW: Final = 3600.0
@@ -146,6 +149,31 @@ async def make_streams(link: Link) -> None:
             )  # fmt: skip
 
 
+async def awaited(link: Link) -> bool:
+    """Whether a machine waits for a job; False as well where NATS does not say it."""
+    try:
+        servers = await link.js.consumer_info(jobs(link.config), CONSUMER)
+    except Exception as why:
+        if said(why, link.config) is None:
+            raise
+        return False
+    return bool(servers.num_waiting)
+
+
+async def withdraw(link: Link, places: Sequence[int]) -> None:
+    """Nobody needs these jobs any more. Where they cannot be taken out, they go at their deadline."""
+    from nats.js.errors import NotFoundError
+
+    try:
+        async with asyncio.timeout(link.config.connect_timeout):
+            for seq in places:
+                with contextlib.suppress(NotFoundError):
+                    await link.js.delete_msg(jobs(link.config), seq)
+    except Exception as why:
+        if said(why, link.config) is None:
+            raise
+
+
 async def check_streams(link: Link) -> None:
     """Raises QueueError for streams that would lose something, and what nats-py raises for those that are not there."""
     for name in (jobs(link.config), texts(link.config)):
@@ -158,15 +186,15 @@ async def check_streams(link: Link) -> None:
             )
 
 
-def said(why: BaseException, config: QueueConfig) -> QueueError | None:
-    """What NATS says, and what mends it. None: it is not of NATS, and a bug."""
+def said(why: BaseException, config: QueueConfig, *, answers: bool = False) -> QueueError | None:
+    """What NATS says, and what mends it. None: it is not of NATS, and a bug. ``answers``: it was said of one of those."""
     from nats import errors
     from nats.js import errors as js
 
     if isinstance(why, QueueError):
         return why
     if isinstance(why, BaseExceptionGroup):
-        found = [said(one, config) for one in why.exceptions]
+        found = [said(one, config, answers=answers) for one in why.exceptions]
         return None if None in found else found[0]
     at = config.url
     if isinstance(why, nats.NotEncryptedError):
@@ -176,7 +204,7 @@ def said(why: BaseException, config: QueueConfig) -> QueueError | None:
             f"streams {jobs(config)} and {texts(config)} are not there: vcond speech serve makes them; or correct speech.queue.stream"
         )
     if isinstance(why, js.APIError):
-        return _api(why, config)
+        return _api(why, config, answers=answers)
     if isinstance(why, errors.NoRespondersError):
         return QueueError(f"{at} has no JetStream: set jetstream {{ store_dir: ... }} in nats-server.conf")
     if isinstance(why, errors.AuthorizationError) or "authoriz" in str(why).lower() or "authentic" in str(why).lower():
@@ -190,8 +218,13 @@ def said(why: BaseException, config: QueueConfig) -> QueueError | None:
     return None
 
 
-def _api(why: Any, config: QueueConfig) -> QueueError:
-    if (number := why.err_code or 0) in _FULL:
+def _api(why: Any, config: QueueConfig, *, answers: bool) -> QueueError:
+    if (number := why.err_code or 0) in _FULL and answers:
+        return QueueError(
+            f"there is no room for answers (JetStream {number}): look for a machine that fetches none, or raise max_bytes of"
+            f" stream {texts(config)}"
+        )
+    if number in _FULL:
         return QueueError(
             f"the queue is full (JetStream {number}): start more machines, or raise max_bytes of stream {jobs(config)}"
         )

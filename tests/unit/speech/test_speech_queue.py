@@ -220,6 +220,45 @@ def test_answers_that_come_slowly_are_not_silence():
         sent.answer(str(n), 50 * n + 50)
 
 
+def test_no_more_is_sent_than_is_answered_in_half_of_the_patience():
+    sent: Sent[int] = Sent(64, 120)
+    queue: list[tuple[float, str]] = []
+    answered = given_up = made = 0
+    for second in range(3600):  # one machine, two seconds for each utterance, and always more to be done
+        now = float(second)
+        while sent.room(now):
+            made += 1
+            sent.add(str(made), made, now)
+            queue.append((now, str(made)))
+        given_up += len(sent.overdue(now, lambda _: False))
+        queue = [(since, job) for since, job in queue if job in sent]
+        if second % 2 and queue:
+            answered += sent.answer(queue.pop(0)[1], now) is not None
+        if second > 600:
+            assert 25 <= len(sent) <= 35
+    assert answered > 1750
+    assert given_up < 70, "what was sent before it was known how long it takes"
+
+
+def test_after_what_was_taken_back_fewer_are_sent_and_after_answers_as_many_as_before():
+    sent: Sent[int] = Sent(8, 120)
+    for n in range(8):
+        sent.add(str(n), n, 0)
+    assert len(sent.overdue(120, lambda _: False)) == 8
+    sent.somebody(120)
+    room = 0
+    while sent.room(121):
+        sent.add(f"again-{room}", room, 121)
+        room += 1
+    assert room == 4
+    for n in range(200):
+        now = 122.0 + n
+        sent.answer(next(iter(sent._by)), now)
+        while sent.room(now):
+            sent.add(f"more-{n}-{len(sent)}", 0, now)
+    assert len(sent) == 8
+
+
 def test_where_speech_is_transcribed_is_a_rule_of_its_route():
     queue = QueueConfig(url="nats://127.0.0.1:4222")
     config = SpeechConfig(

@@ -40,6 +40,10 @@ class Sent(Generic[T]):
     _by: dict[str, Waiting[T]] = field(default_factory=dict)
     _silent: bool = False
     """As it was when deadlines were last looked at."""
+    _window: float = float("inf")
+    """How many may be sent so that each is answered in half of the patience: what waits for longer is thrown away undone."""
+    _narrowed: float = float("-inf")
+    """When it got smaller last."""
 
     def __len__(self) -> int:
         return len(self._by)
@@ -49,7 +53,7 @@ class Sent(Generic[T]):
 
     def room(self, now: float) -> bool:
         """Whether one more may be sent; while nobody answers only one, as a question whether somebody does again."""
-        return len(self._by) < (1 if self.silent(now) else self.most)
+        return len(self._by) < (1 if self.silent(now) else min(self.most, self._window))
 
     def silent(self, now: float) -> bool:
         """Whether nobody seems to be there: something waits for long, and nothing came since."""
@@ -76,6 +80,11 @@ class Sent(Generic[T]):
         if found is None:
             return None
         self.somebody(now)
+        waited, half = now - found.since, self.patience / 2
+        if waited <= half:
+            self._window = min(self.most, self._window + 1)
+        elif found.since >= self._narrowed:
+            self._narrow((len(self._by) + 1) * half / waited, now)
         return found.what
 
     def somebody(self, now: float) -> None:
@@ -95,6 +104,12 @@ class Sent(Generic[T]):
         """Those whose deadline is over, or that are not wanted any more: they are taken back."""
         self._silent = self.silent(now)
         found = [(job, one) for job, one in self._by.items() if now >= one.deadline or unwanted(one.what)]
+        if any(now >= one.since + self.patience and one.since >= self._narrowed for _, one in found):
+            self._narrow(min(self._window, len(self._by)) / 2, now)
         for job, _ in found:
             del self._by[job]
         return [one for _, one in found]
+
+    def _narrow(self, window: float, now: float) -> None:
+        """Once for all that was sent until now: it was as many as waited for too long."""
+        self._window, self._narrowed = max(1, window), now

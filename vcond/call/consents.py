@@ -38,17 +38,16 @@ class Consents:
     _agreed: set[_Of] = field(default_factory=set)
     _windows: dict[_Of, list[Interval]] = field(default_factory=dict)
     """In the order of their ends: each frame asks for those that have not ended, and a call may have had thousands."""
+    _ends: dict[_Of, Instant] = field(default_factory=dict, compare=False)
+    """When the last of what is withheld ends; of a line of several, which are looked at each by itself, never."""
+    _verdicts: dict[_Of, Verdict] = field(default_factory=dict, compare=False)
+    """What was worked out since anything was told: each frame that waits for consent asks."""
     _parties: Sequence[Party] = ()
 
     @property
     def silent(self) -> bool:
         """Whether there is neither rule nor word, nor was there: everything is kept."""
         return self.terms is None and not self.said and not self._windows
-
-    @property
-    def withholding(self) -> bool:
-        """Whether anything of anybody is not kept, or was not."""
-        return bool(self._windows)
 
     @property
     def buffer_seconds(self) -> int:
@@ -66,12 +65,19 @@ class Consents:
 
     def verdict(self, party: int, purpose: Purpose) -> Verdict:
         """What is to become of what a party says now; of a line of several parties, the strictest of theirs."""
-        found = {self._verdict(one, purpose) for one in self._voices(party)}
-        return next((one for one in _STRICT if one in found), Verdict.KEEP)
+        known = self._verdicts.get((party, purpose))
+        if known is None:
+            found = {self._verdict(one, purpose) for one in self._voices(party)}
+            known = self._verdicts[party, purpose] = next((one for one in _STRICT if one in found), Verdict.KEEP)
+        return known
 
     def keeps(self, party: int, purpose: Purpose) -> bool:
         """Whether what a party says now is kept."""
-        return not self.withheld(party, purpose, after=NEVER)
+        return self.over(party, purpose, NEVER) or not self.withheld(party, purpose, after=NEVER)
+
+    def over(self, party: int, purpose: Purpose, since: Instant) -> bool:
+        """Whether ``withheld`` has nothing of a party after ``since``, where that is known at once: each frame asks."""
+        return not self._ends or self._ends.get((party, purpose), EPOCH) < since
 
     def withheld(self, party: int, purpose: Purpose, *, after: Instant = EPOCH) -> list[Interval]:
         """When nothing of a party was to be kept, but what ended before ``after``; there is no text where there is no audio."""
@@ -115,6 +121,7 @@ class Consents:
                 if not any(one.start == EPOCH and (one.stop is None or one.stop >= until) for one in windows):
                     windows.append(Interval(EPOCH, until, reason="unknown", party=of[0]))
                     windows.sort(key=_end)
+        self._note_ends()
 
     def join(self, other: Consents, theirs: Collection[object], parties: Sequence[Party], at: Instant) -> None:
         """Another call was taken in: what was said in it, and what of its parties was not kept, by its own rule."""
@@ -130,6 +137,7 @@ class Consents:
     def review(self, parties: Sequence[Party], at: Instant) -> None:
         """A rule was found, somebody came or said something: what is not kept from now on, or never was to be."""
         self._parties = parties
+        self._verdicts.clear()
         if self.silent:
             return
         alone = all(party.told.several for party in parties)
@@ -139,6 +147,7 @@ class Consents:
             for purpose in _GATED if alone or not party.told.several else ():
                 if self._verdict(party.index, purpose) is not Verdict.KEEP:
                     self._withhold(party.index, purpose, at)
+        self._note_ends()
 
     def release(self, party: int, purpose: Purpose, since: Instant) -> bool:
         """From then on it is kept."""
@@ -149,9 +158,19 @@ class Consents:
             if one.stop == one.start:
                 windows.remove(one)
         windows.sort(key=_end)
+        self._note_ends()
         return bool(ending)
 
     # Inside.
+
+    def _note_ends(self) -> None:
+        self._ends = {}
+        for (party, purpose), windows in self._windows.items():
+            for of in _GATED if purpose == "recording" else (purpose,):
+                if windows:
+                    self._ends[party, of] = max(self._ends.get((party, of), EPOCH), _end(windows[-1]))
+        if self._windows:
+            self._ends |= {(one.index, of): NEVER for one in self._parties if one.told.several for of in _GATED}
 
     def _takes_name(self, party: int) -> bool:
         """Whether a party refused, and its number and name are not to be shown then."""

@@ -29,6 +29,11 @@ def touches(intervals: Iterable[Interval], start: Instant, stop: Instant) -> boo
     return any(one.start < stop and (one.stop is None or start < one.stop) for one in intervals)
 
 
+def passed(intervals: Iterable[Interval], since: Instant) -> bool:
+    """Whether all of them ended before."""
+    return all(one.stop is not None and one.stop < since for one in intervals)
+
+
 def outside(
     intervals: Iterable[Interval], zero: Instant, parts: list[tuple[int, int]], rate: int
 ) -> list[tuple[int, int]]:

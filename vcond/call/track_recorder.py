@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vcond.base.errors import BadMediaError
 from vcond.base.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.call import events as ev
-from vcond.call.intervals import outside
+from vcond.call.intervals import outside, passed
 from vcond.call.merge import Merge
 from vcond.call.state import Call
 from vcond.policy.consent import Verdict
@@ -252,7 +252,8 @@ class TrackRecorder(ABC, Generic[C]):
     def _keep(self, placed: Iterable[Placed]) -> None:
         state = self.owner.state
         for piece in placed:
-            if not state.pauses and not state.consents.withholding:
+            since = Instant(self.at(piece.start) - MILLI)
+            if passed(state.pauses, since) and state.consents.over(self.party, "recording", since):
                 self._take(piece.start, piece.pcm)
             else:
                 self._sift(piece.start, piece.pcm)

@@ -169,3 +169,25 @@ def test_a_frame_asks_for_what_has_not_ended_only():
     assert last.stop is None
     live.say(0, "granted")
     assert consents.withheld(0, "recording", after=ahead(live, 1)) == []
+
+
+@pytest.mark.parametrize("who", [(), (ev.PartyInfo(several=True),)])
+@pytest.mark.parametrize(
+    "states", [("granted",), ("denied",), ("granted", "withdrawn"), ("granted", "withdrawn", "granted")]
+)
+def test_what_is_known_at_once_to_be_kept_is_not_withheld(states, who):
+    """Each frame asks: what needs no looking must not lie in a stretch of which nothing is kept."""
+    live, known = Live(ASK, parties=2, who=who), {0: 0, 1: 0}
+    for state in (*states, ""):
+        consents = live.call.state.consents
+        for moment in range(round(live.book.time - 3e9), round(live.book.time + 2e9), 250_000_000):
+            for party, purpose in [(n, of) for n in (0, 1) for of in ("recording", "transcription")]:
+                over = consents.over(party, purpose, moment)
+                assert not (over and consents.withheld(party, purpose, after=moment))
+                known[party] += over
+        live.speak(1)
+        if state:
+            live.call.emit(ev.Consent(at=live.book.time, party=1, state=state))
+        live.speak(1)
+    assert (known[1] > 0) is (states[0] == "granted")
+    assert known[0] == 0, "of who said nothing, and of a line of several, each stretch is looked at"

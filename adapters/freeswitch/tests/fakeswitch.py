@@ -347,14 +347,14 @@ class FakeSwitch(FakeTaps):
             return
         if line.partition(" ")[0] not in INSTANT:
             self.harm.append(f"in the thread of the connection: {line}")
-        session.response(self._run(line) or "-ERR no reply\n")
+        session.response(self.run(line) or "-ERR no reply\n")
 
     async def _job(self, session: Session, line: str, job: str) -> None:
         if self.hang_starts and " start " in line:
             await asyncio.Event().wait()
         await asyncio.sleep(0.005)
         denied = session.user and line.partition(" ")[0] not in session.user["api"].split()
-        answer = "-ERR permission denied\n" if denied else self._run(line)
+        answer = "-ERR permission denied\n" if denied else self.run(line)
         session.event(self.headers("BACKGROUND_JOB") | {"Job-UUID": job, "_body": answer})
 
     def _originate(self, words: list[str]) -> str:
@@ -379,6 +379,13 @@ class FakeSwitch(FakeTaps):
         await asyncio.sleep(seconds)
         for channel in pair:
             self.hang_up(channel)
+
+    def run(self, line: str) -> str:
+        """An api command, of whoever; afterwards it is told, whatever came of it (``switch_api_execute``, read, not recorded)."""
+        answer = self._run(line)
+        word, _, rest = line.partition(" ")
+        self.tell("API", **{"API-Command": word, **({"API-Command-Argument": rest} if rest else {})})
+        return answer
 
     def _run(self, line: str) -> str:
         word, *words = line.split(" ")

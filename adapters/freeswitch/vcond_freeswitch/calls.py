@@ -65,6 +65,8 @@ class Leg(sdk.Leg):
     """The last transfer that it did (``transfer_to``)."""
     handed: dict[str, str] = field(default_factory=dict)
     """What its channel has of consent from the one that called it, by the variable's name."""
+    pausing: set[str] = field(default_factory=set)
+    """What has the recording paused on its channel (``vcond_freeswitch.masks``)."""
     announced: str | None = None
     """Where whoever sent it on said that it goes, before it said so itself; empty = somewhere."""
     told: str = ""

@@ -6,6 +6,7 @@ from typing import Final
 
 from vcond.sdk import clean
 from vcond.sdk.contract import AdapterHost, Cause, Instant, is_consent, refuses
+from vcond_freeswitch import masks
 from vcond_freeswitch.calls import Leg, Taps
 from vcond_freeswitch.config import Config
 from vcond_freeswitch.events import Event, number
@@ -105,6 +106,7 @@ class Channels:
     def remove(self, leg: Leg, at: Instant, why: Cause, *, hung_up: str = "", failure: str = "") -> None:
         """A channel is gone, and perhaps its conversation with it."""
         self.transfers.left(leg)
+        masks.gone(leg, at)
         conversation = leg.conversation
         conversation.left(leg, at, why, hung_up=hung_up, failure=failure)
         if conversation.over:

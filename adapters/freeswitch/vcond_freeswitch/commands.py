@@ -24,7 +24,7 @@ _RATES: Final = {8000: "8k", 16000: "16k"}
 EVENTS: Final = (
     "CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE", "CHANNEL_HANGUP_COMPLETE",
     "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CHANNEL_UUID", "CALL_UPDATE", "DTMF", "RECORD_START", "RECORD_STOP",
-    "MEDIA_BUG_START", "MEDIA_BUG_STOP", "BACKGROUND_JOB", "HEARTBEAT", "SHUTDOWN",
+    "MEDIA_BUG_START", "MEDIA_BUG_STOP", "BACKGROUND_JOB", "HEARTBEAT", "SHUTDOWN", "API",
 )  # fmt: skip
 """What is subscribed to. Channel events have 3.5 to 11 kB each: no more than is used."""
 NEEDED: Final = frozenset(
@@ -33,7 +33,7 @@ NEEDED: Final = frozenset(
 )  # fmt: skip
 """Without these no call can be understood."""
 SUBCLASSES: Final = (
-    "conference::maintenance", "callcenter::info",
+    "conference::maintenance", "callcenter::info", "vcond::pause", "vcond::resume",
     "mod_audio_stream::connect", "mod_audio_stream::disconnect", "mod_audio_stream::error",
     "mod_audio_fork::connect", "mod_audio_fork::connect_failed", "mod_audio_fork::disconnect",
     "mod_audio_fork::buffer_overrun",

@@ -87,6 +87,10 @@ HEADERS: Final = {
     "cc_agent": "CC-Agent",
     "cc_agent_leg": "CC-Agent-UUID",
     "cc_member_leg": "CC-Member-Session-UUID",
+    "api": "API-Command",
+    "api_argument": "API-Command-Argument",
+    "reason": "Reason",
+    "seconds": "Seconds",
     "job": "Job-UUID",
     "body": "_body",
 }
@@ -166,6 +170,10 @@ class Event(msgspec.Struct, rename=HEADERS, kw_only=True):
     cc_agent: str = ""
     cc_agent_leg: str = ""
     cc_member_leg: str = ""
+    api: str = ""
+    api_argument: str = ""
+    reason: str = ""
+    seconds: str = ""
     job: str = ""
     body: str = ""
     variables: dict[str, str] = {}

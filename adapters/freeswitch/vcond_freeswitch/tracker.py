@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from vcond.sdk.contract import BUTTONS, AdapterHost, Cause, Dtmf, Instant, LiveCall
+from vcond_freeswitch import masks
 from vcond_freeswitch.calls import Conversation, Leg, Taps
 from vcond_freeswitch.channels import Channels
 from vcond_freeswitch.config import Config
@@ -67,7 +68,8 @@ class ChannelTracker:
             self._bridged(event, at)
         elif name == "CHANNEL_UNBRIDGE":
             self._unbridged(event, at)
-        elif name == "CUSTOM":
+        elif name in {"API", "CUSTOM"}:
+            masks.told(self.legs, event, at)
             self._groups.custom(event, at)
         elif name in _OF_A_LEG:
             self._of_leg(event, at)

@@ -1,10 +1,11 @@
 """What the page and the API cost with 200 live calls and 10,000 records: how long answers take, and what watchers take from capture.
 
-    python tests/bench/bench_page.py [--calls 200] [--records 10000] [--watchers 50] [--seconds 5] [--rounds 3]
+    python tests/bench/bench_page.py [--calls 200] [--records 10000] [--watchers 50] [--seconds 5] [--rounds 5]
 
 Capture: a daemon's parts, without its adapters, take 50 frames a second for each of two parties a call, and publish two captions a second
-of each call when somebody watches. Watchers are a process of their own on another core. What counts is the CPU time of the daemon for
-each frame (all threads) without watchers against that with them, and with their meters; rounds take these in turn. Answers: each is
+of each call when somebody watches, each call's at another time. Watchers are a process of their own on another core. What counts is the
+CPU time of the daemon for each frame (all threads) without watchers against that with them, and with their meters, in one run of one
+daemon; rounds take these in turn. Answers: each is
 asked for in turn while those calls go on; what counts is the ratio to the least that the API answers (``/me``).
 """
 
@@ -16,29 +17,29 @@ import contextlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import structlog
-from rounds import one_round
 
 TOP = Path(__file__).resolve().parents[2]
 KINDS = ("nobody", "watchers", "meters")
-GOALS = {"watchers": 0.8, "meters": 0.7}
-WARM_UP = 1.5
-LIMIT = 60.0
-"""Seconds that a round may take besides its measuring."""
+GOALS = {"watchers": 0.95, "meters": 0.95}
+"""Issue: watchers cost capture nothing."""
+WARM_UP = 1.0
 FRAME = 0.02
 
 
 # The server.
 
 
-async def serve(kind: str, calls: int, records: int, watchers: int, seconds: float) -> None:
+async def serve(calls: int, records: int, watchers: int, seconds: float, rounds: int) -> None:
     """Print where it is; measure, or answer until it is stopped."""
     sys.path.insert(0, str(TOP / "tests" / "unit" / "server"))
     from api_kit import daemon
@@ -51,9 +52,7 @@ async def serve(kind: str, calls: int, records: int, watchers: int, seconds: flo
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     coded = encode(Codec.PCMU, voice(1, 3.0))
     payloads = [coded[at : at + 160] for at in range(0, len(coded) - 160, 160)]
-    memory = (
-        "/dev/shm" if kind == "answers" else None
-    )  # 10,000 are written in no time there, and read from memory anyway
+    memory = "/dev/shm" if records else None  # 10,000 are written in no time there, and read from memory anyway
     with tempfile.TemporaryDirectory(prefix="vcond-bench-", dir=memory) as folder:
         async with daemon(Path(folder)) as one:
             for number in range(records):
@@ -69,19 +68,40 @@ async def serve(kind: str, calls: int, records: int, watchers: int, seconds: flo
             token = await one.token("watch", "read", "operate")
             counts = [0]
             load = asyncio.create_task(_load(one, tracks, payloads, counts))
-            if kind == "answers":
+            if records:
                 link = (await one.parts.api.writes["page-link"]({"roles": "watch,read,operate"}))["url"]
                 print(json.dumps([one.parts.api.base_url, token, link]), flush=True)
                 await load
-            print(json.dumps([one.parts.api.base_url, token]), flush=True)
-            while len(one.parts.api._events._watchers) < (watchers if kind != "nobody" else 0):  # noqa: ASYNC110 - nothing in the way of a frame may be changed to tell us
-                await asyncio.sleep(FRAME)
-            await asyncio.sleep(WARM_UP)
-            count, cpu, wall = counts[0], time.process_time(), time.monotonic()
-            await asyncio.sleep(seconds)
-            count, cpu, wall = counts[0] - count, time.process_time() - cpu, time.monotonic() - wall
-            print(json.dumps({"us": cpu / count * 1e6, "load": cpu / wall, "frames": count / wall}), flush=True)
+            where = json.dumps([one.parts.api.base_url, token])
+            for _ in range(rounds):
+                for kind in KINDS:
+                    async with _watched(kind, watchers, where, one.parts.api._events._watchers):
+                        count, cpu, wall = counts[0], time.process_time(), time.monotonic()
+                        await asyncio.sleep(seconds)
+                        count, cpu, wall = counts[0] - count, time.process_time() - cpu, time.monotonic() - wall
+                    said = {"kind": kind, "us": cpu / count * 1e6, "load": cpu / wall, "frames": count / wall}
+                    print(json.dumps(said), flush=True)
             load.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _watched(kind: str, watchers: int, where: str, known: Any) -> AsyncIterator[None]:
+    """With so many watchers, of a process on another core, which is gone afterwards."""
+    count, process = (watchers, None) if kind != "nobody" else (0, None)
+    if count:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "client", str(count), str(int(kind == "meters")), where
+        )
+        os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(os.getppid()))})
+    try:
+        while len(known) != count:  # noqa: ASYNC110 - nothing in the way of a frame may be changed to tell us
+            await asyncio.sleep(FRAME)
+        await asyncio.sleep(WARM_UP)
+        yield
+    finally:
+        if process is not None:
+            process.kill()
+            await process.wait()
 
 
 async def _load(one: Any, tracks: list[Any], payloads: list[bytes], counts: list[int]) -> None:
@@ -99,10 +119,9 @@ async def _load(one: Any, tracks: list[Any], payloads: list[bytes], counts: list
         one.time[0] = one.at((tick + 1) * FRAME)
         if tick % 25 == 0:
             one.parts.registry.tick(one.parts.clock.now())
-            for call in one.parts.registry.live if bus.watched() else ():
-                bus.publish(
-                    CaptionEvent(call.uuid, "partial", "what somebody says just now in this call", 0, "a", 1.0, 2.0)
-                )
+        for call in one.parts.registry.live[tick % 25 :: 25] if bus.watched() else ():
+            words = "what somebody says just now in this call"
+            bus.publish(CaptionEvent(call.uuid, "partial", words, 0, "a", 1.0, 2.0))
 
 
 def _fresh(number: int) -> Any:
@@ -157,7 +176,7 @@ async def browse(link: str, calls: int, records: int) -> None:
         await page.size((1200, 800))
         await page.open(link)
         await timed(f"{calls} live calls", f"document.querySelectorAll('.card').length === {calls}")
-        await timed("with captions and meters", f"document.querySelectorAll('.said p').length === {calls}")
+        await timed("with captions and meters", "document.querySelectorAll('.said p').length > 10")
         await page.run("location.hash = '#/records'")
         await timed(f"{records} records", "document.querySelectorAll('tbody a').length > 0")
         await page.run(
@@ -169,7 +188,7 @@ async def browse(link: str, calls: int, records: int) -> None:
 async def answers(calls: int, records: int, rounds: int, *, in_browser: bool) -> None:
     """Ask for each in turn, and print how long it took."""
     server = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "answers", str(calls), str(records), "0", "0", stdout=asyncio.subprocess.PIPE
+        sys.executable, __file__, "serve", str(calls), str(records), "0", "0", "0", stdout=asyncio.subprocess.PIPE
     )
     assert server.stdout is not None
     try:
@@ -233,7 +252,7 @@ def main() -> int:
     arguments.add_argument("--records", type=int, default=10_000, help="0 = capture only")
     arguments.add_argument("--watchers", type=int, default=50)
     arguments.add_argument("--seconds", type=float, default=5)
-    arguments.add_argument("--rounds", type=int, default=3, help="0 = answers only, asked for ten times")
+    arguments.add_argument("--rounds", type=int, default=5, help="0 = answers only, asked for ten times")
     arguments.add_argument("--browser", action="store_true", help="the page in Chromium, too")
     given = arguments.parse_args()
     if given.records:
@@ -241,26 +260,29 @@ def main() -> int:
     if not given.rounds:
         return 0
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for _ in range(given.rounds):
-        for kind in KINDS:
-            server = [kind, str(given.calls), "0", str(given.watchers), str(given.seconds)]
-            client = ["client", str(given.watchers if kind != "nobody" else 0), str(int(kind == "meters"))]
-            said = one_round(__file__, server, client, limit=LIMIT + given.seconds)
-            found[kind].append(said["us"])
+    given_on = [str(given.calls), "0", str(given.watchers), str(given.seconds), str(given.rounds)]
+    with subprocess.Popen([sys.executable, __file__, "serve", *given_on], stdout=subprocess.PIPE, text=True) as server:
+        os.sched_setaffinity(server.pid, {min(os.sched_getaffinity(0))})
+        assert server.stdout is not None
+        for line in server.stdout:
+            said = json.loads(line)
+            found[said["kind"]].append(said["us"])
             print(
-                f"{kind:9} {said['us']:6.1f} us of CPU a frame, {said['load']:.2f} of a core, {said['frames']:.0f} frames/s"
+                f"{said['kind']:9} {said['us']:6.1f} us of CPU a frame, {said['load']:.2f} of a core, {said['frames']:.0f} frames/s"
             )
     worst = 0
     for kind, goal in GOALS.items():
-        ratio = statistics.median(found["nobody"]) / statistics.median(found[kind])
-        worst |= ratio < goal
-        print(f"capture beside {given.watchers} {kind}: {ratio:.2f} of that without (goal {goal})")
+        ratios = [without / watched for without, watched in zip(found["nobody"], found[kind], strict=True)]
+        worst |= statistics.median(ratios) < goal
+        print(
+            f"capture beside {given.watchers} {kind}: {statistics.median(ratios):.2f} of that without (goal {goal}; {min(ratios):.2f} to {max(ratios):.2f})"
+        )
     return int(worst)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and sys.argv[1] in {*KINDS, "answers"}:
-        asyncio.run(serve(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])))
+    if len(sys.argv) > 1 and sys.argv[1] == "serve":
+        asyncio.run(serve(*map(int, sys.argv[2:5]), float(sys.argv[5]), int(sys.argv[6])))
         os._exit(0)
     elif len(sys.argv) > 1 and sys.argv[1] == "client":
         asyncio.run(watch(int(sys.argv[2]), sys.argv[3] == "1", sys.argv[4]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -15,7 +16,7 @@ from vcond.call.intervals import outside
 from vcond.call.merge import Merge
 from vcond.call.state import Call, Track
 from vcond.call.track_recorder import TAKEN_BACK, Owner, TrackRecorder
-from vcond.capture.levels import Levels
+from vcond.capture.levels import RECENT, Levels
 from vcond.capture.no_journal import CallStore
 from vcond.media.codecs import Codec, Pcm, decode
 from vcond.media.placement.clocks import TrackClock
@@ -105,6 +106,7 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
             aside=PutAside(call.registry.undecided),
         )
         self.file = f"{index}.pcm"
+        self.recent: deque[Pcm] = deque(maxlen=RECENT)
         self._listener: TrackListener | None = None
         self._told = 0
         self._renumber: dict[int, int] | None = None
@@ -120,8 +122,8 @@ class CapturedTrack(TrackRecorder[LiveOwner]):
         """Into the file with it, and on to speech, when the party agreed to that."""
         stop = start + len(pcm)
         self.owner.journal.write(self.file, start, pcm)
-        if self.owner.registry.levels.wanted:
-            self.owner.registry.levels.hear(self.owner.uuid, self.party, pcm)
+        if (levels := self.owner.registry.levels).wanted:
+            levels.hear(self, pcm)
         if not self.owner.state.consents.keeps(self.party, "transcription"):
             self.hush(start)
             return

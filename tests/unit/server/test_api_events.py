@@ -130,6 +130,37 @@ def test_many_events_are_one_write_and_the_first_waits_for_none():
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize(("watchers", "apart"), [(2, 0.05), (20, 0.2), (50, 0.5), (90, 0.5)])
+def test_however_many_watch_so_many_writes_are_made_a_second_and_nothing_is_lost(watchers: int, apart: float):
+    async def scenario():
+        feed, loop, got = LiveFeed(), asyncio.get_running_loop(), []
+        events = Events(feed, 100, Levels())
+        following = [Watcher("", number % 2 == 0, lambda: None, lambda: True) for number in range(watchers)]
+
+        async def read(one: Watcher) -> None:
+            mine: list[tuple[float, int]] = []
+            got.append(mine)
+            async for chunk in one.chunks():
+                mine.append((loop.time(), chunk.count(b"event: partial")))  # noqa: PERF401 - looked at while it grows
+
+        assert all(events.begin(one, "") for one in following)
+        reading = [asyncio.create_task(read(one)) for one in following]
+        await asyncio.sleep(1)
+        for number in range(300):
+            feed.publish(CaptionEvent("c", "partial", f"words {number}"))
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        await events.close()
+        await asyncio.gather(*reading)
+        for mine in got:
+            times = [at for at, count in mine if count]
+            assert sum(count for _, count in mine) == 300
+            assert times[0] == pytest.approx(1, abs=0.02), "the first waits for nothing"
+            assert len(times) == pytest.approx(3 / apart, abs=2)
+
+    run_virtual(scenario())
+
+
 async def test_who_does_not_read_is_cut_off_counted_and_the_others_miss_nothing(monkeypatch):
     monkeypatch.setattr(module, "BATCH", 0)
     monkeypatch.setattr(module, "MOST_WAITING", 10)

@@ -3,14 +3,16 @@
 import asyncio
 import itertools
 import json
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from api_kit import daemon
 
 from vcond.call import events as ev
-from vcond.capture.levels import Levels
+from vcond.capture.levels import RECENT, Levels
 from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock
@@ -51,7 +53,7 @@ async def test_who_watches_sees_both_parties_and_nothing_of_what_a_pause_touches
         call, levels = one.call(ANN, BEN), one.parts.registry.levels
         ann, ben = Talker(one, call, 0), Talker(one, call, 1)
         ann.talk()
-        assert not levels._frames, "nobody looks, and nothing is noted"
+        assert not levels._sounding, "nobody looks, and nothing is noted"
         headers = {"Authorization": f"Bearer {await one.token('watch')}"}
         async with one.client.get("/api/v1/events?levels=true", headers=headers) as answer:
             assert (await told(answer.content))[0] == "hello"
@@ -71,7 +73,7 @@ async def test_who_watches_sees_both_parties_and_nothing_of_what_a_pause_touches
             levels.take()
             ann._seconds = 2.5
             ann.talk()
-            assert not levels._frames
+            assert not levels._sounding
             async with one.client.get("/api/v1/events?levels=maybe", headers=headers) as wrong:
                 assert wrong.status == 400
         while levels.wanted:  # that they have left is found when something is written
@@ -94,6 +96,10 @@ async def test_who_follows_without_meters_has_none_measured(tmp_path: Path):
             assert not one.parts.registry.levels.wanted
 
 
+def track(call: str, party: int) -> SimpleNamespace:
+    return SimpleNamespace(call=call, party=party, recent=deque(maxlen=RECENT))
+
+
 def viewer(call: str = "") -> Watcher:
     return Watcher(call, False, lambda: None, lambda: True, levels=True)
 
@@ -113,9 +119,9 @@ def test_they_are_sent_four_times_a_second_and_of_one_call_its_own():
             assert events.begin(one, "")
         reading = [asyncio.create_task(read(one)) for one in (all_calls, of_b)]
         for tick in range(48):
-            levels.hear("a", 0, LOUD)
+            levels.hear(track("a", 0), LOUD)
             if tick >= 25:
-                levels.hear("b", 1, LOUD)
+                levels.hear(track("b", 1), LOUD)
             await asyncio.sleep(0.02)
         await events.close()
         await asyncio.gather(*reading)
@@ -139,12 +145,12 @@ def test_however_many_look_at_however_many_calls_so_much_is_sent_a_second(viewer
 
     async def scenario():
         levels = Levels()
-        meters, all_of_them = module.Meters(levels), [Viewer() for _ in range(viewers)]
+        meters, all_of_them = module.Meters(levels, lambda: 0.0), [Viewer() for _ in range(viewers)]
         for one in all_of_them:
             meters.begin(one)
         for _ in range(200):
             for call in range(calls):
-                levels.hear(f"01a22cf8-437d-8875-8878-{call:012x}", 0, LOUD)
+                levels.hear(track(f"01a22cf8-437d-8875-8878-{call:012x}", 0), LOUD)
             await asyncio.sleep(0.05)
         for one in all_of_them:
             meters.leave(one)
@@ -165,7 +171,7 @@ def test_of_who_does_not_read_only_the_last_ones_wait_and_nobody_is_cut_off_for_
         events, slow = Events(LiveFeed(), 5, levels), viewer()
         assert events.begin(slow, "")
         for _ in range(1000):
-            levels.hear("a", 0, LOUD)
+            levels.hear(track("a", 0), LOUD)
             await asyncio.sleep(module.EVERY)
         assert not slow.over
         assert len(slow._waiting) == 1, "hello"

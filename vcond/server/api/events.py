@@ -1,6 +1,7 @@
 """What happens now, as server-sent events (HTML Living Standard, 9.2): numbered, so that who was cut off goes on where they were.
 
-Who does not read is cut off and counted: nobody waits for a watcher, and nothing is built for nobody.
+Who does not read is cut off and counted: nobody waits for a watcher, and nothing is built for nobody. What is sent is put together once
+for all who follow the same, and a write to one of them is what costs: so many are made a second, for all of them together.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ MOST_WAITING: Final = 500
 LINGER: Final = 60.0
 """Seconds that events go on to be numbered when the last watcher has left: it may come back."""
 BATCH: Final = 0.05
-"""Seconds from what is sent to a watcher to the next: many events then are one write. The first of them waits for nothing."""
+"""Seconds from what is sent to the next: many events then are one write. The first of them waits for nothing."""
+WRITES: Final = 100
+"""A second, to all watchers together: with many of them ``BATCH`` is longer, up to ``SLOWEST``."""
+SLOWEST: Final = 0.5
+"""Seconds that an event waits at most: a call is to be seen within a second of its beginning."""
+TOGETHER: Final = 100
+"""Events that are one write at most."""
 BEAT: Final = 20
 """Of so many ticks of the live feed, which come twice a second, one is sent as a comment: a dead connection is found."""
 _TICK: Final = "tick"
@@ -59,15 +66,16 @@ class Watcher:
         """``cut`` ends the connection of who does not read; ``holds``: whether they still may; ``levels``: they want those, too."""
         self.call, self.whole, self._cut, self._holds, self.levels = call, whole, cut, holds, levels
         self._waiting: deque[bytes] = deque()
-        self._levels = b""
+        self._levels, self._count = b"", 0
         self._more = asyncio.Event()
         self.over = False
 
-    def put(self, chunk: bytes) -> None:
-        """Never waits."""
+    def put(self, chunk: bytes, events: int = 1) -> None:
+        """So many of them. Never waits."""
         if self.over:
             return
-        if len(self._waiting) >= MOST_WAITING:
+        self._count += events
+        if self._count > MOST_WAITING:
             metrics.api_cut_off_total.inc()
             self.end()
             self._waiting.clear()
@@ -77,9 +85,13 @@ class Watcher:
         self._more.set()
 
     def put_levels(self, chunk: bytes) -> None:
-        """In place of those that were not sent yet: nobody is cut off for them."""
+        """In place of those that were not sent yet: nobody is cut off for them. They are sent with what comes next."""
         self._levels = chunk
-        self._more.set()
+
+    def hurry(self) -> None:
+        """Levels are sent now, if there are any."""
+        if self._levels:
+            self._more.set()
 
     def beat(self) -> None:
         """Now and then: whose token is not good any more follows no longer."""
@@ -101,11 +113,39 @@ class Watcher:
             if self._waiting or self._levels:
                 chunk = b"".join([*self._waiting, self._levels])
                 self._waiting.clear()
-                self._levels = b""
+                self._levels, self._count = b"", 0
                 yield chunk
             if self.over:
                 return
-            await asyncio.sleep(BATCH)
+
+
+class _Group:
+    """Those who follow the same, in the same form."""
+
+    def __init__(self, call: str, whole: bool) -> None:
+        self.call, self.whole = call, whole
+        self.watchers: set[Watcher] = set()
+        self._pending: list[bytes] = []
+
+    def put(self, one: _Event) -> None:
+        """Sent with what comes soon, or at once when that is much."""
+        self._pending.append(one.form(self.whole))
+        if len(self._pending) >= TOGETHER:
+            self.send()
+
+    def send(self) -> None:
+        """What has come goes to each, in one piece."""
+        if self._pending:
+            chunk, events = b"".join(self._pending), len(self._pending)
+            self._pending.clear()
+            for watcher in list(self.watchers):
+                watcher.put(chunk, events)
+
+    def end(self) -> None:
+        """Nothing follows."""
+        self.send()
+        for watcher in list(self.watchers):
+            watcher.end()
 
 
 class Events:
@@ -113,8 +153,11 @@ class Events:
 
     def __init__(self, feed: LiveFeed, most: int, levels: Levels) -> None:
         """``most`` watchers at once."""
-        self._feed, self._most, self._meters = feed, most, Meters(levels)
+        self._feed, self._most, self._meters = feed, most, Meters(levels, self._soon)
         self._watchers: set[Watcher] = set()
+        self._groups: dict[tuple[str, bool], _Group] = {}
+        self._sending: asyncio.TimerHandle | None = None
+        self._sent = -SLOWEST
         self._kept: deque[_Event] = deque(maxlen=KEPT)
         self._run, self._count, self._ticks = "", 0, 0
         self._pump: asyncio.Task[None] | None = None
@@ -132,6 +175,9 @@ class Events:
             self._kept.clear()
             self._pump = asyncio.create_task(self._follow(), name="api events")
         self._watchers.add(watcher)
+        group = self._groups.setdefault((watcher.call, watcher.whole), _Group(watcher.call, watcher.whole))
+        group.send()  # to the others: it is before what this one begins with
+        group.watchers.add(watcher)
         if watcher.levels:
             self._meters.begin(watcher)
         metrics.api_watchers.set(len(self._watchers))
@@ -141,6 +187,10 @@ class Events:
     def leave(self, watcher: Watcher) -> None:
         """They have left."""
         self._watchers.discard(watcher)
+        if (group := self._groups.get(key := (watcher.call, watcher.whole))) is not None:
+            group.watchers.discard(watcher)
+            if not group.watchers:
+                del self._groups[key]
         self._meters.leave(watcher)
         metrics.api_watchers.set(len(self._watchers))
         if not self._watchers and self._pump is not None:
@@ -148,10 +198,10 @@ class Events:
 
     async def close(self) -> None:
         """The daemon stops."""
-        if self._ending is not None:
-            self._ending.cancel()
-        for watcher in self._watchers:
-            watcher.end()
+        for timer in (self._ending, self._sending):
+            if timer is not None:
+                timer.cancel()
+        self._end_all()
         if self._pump is not None:
             self._pump.cancel()
             with suppress(asyncio.CancelledError):
@@ -174,8 +224,26 @@ class Events:
                     self._told(line)
         finally:
             self._pump, self._ending = None, None
-            for watcher in list(self._watchers):
-                watcher.end()
+            self._end_all()
+
+    def _end_all(self) -> None:
+        for group in self._groups.values():
+            group.end()
+
+    def _soon(self) -> float:
+        """Send what there is, as soon as it is time to; how many seconds apart that is."""
+        apart = min(max(BATCH, len(self._watchers) / WRITES), SLOWEST)
+        if self._sending is None:
+            loop = asyncio.get_running_loop()
+            self._sending = loop.call_at(max(self._sent + apart, loop.time()), self._send)
+        return apart
+
+    def _send(self) -> None:
+        self._sending, self._sent = None, asyncio.get_running_loop().time()
+        for group in list(self._groups.values()):
+            group.send()
+            for watcher in group.watchers:
+                watcher.hurry()
 
     def _told(self, line: CaptionEvent) -> None:
         if line.text == _TICK and not line.call:
@@ -187,11 +255,12 @@ class Events:
         self._count += 1
         one = _Event(f"{self._run}-{self._count}", line)
         self._kept.append(one)
-        for watcher in list(self._watchers):
-            if watcher.call in {"", line.call}:
-                watcher.put(one.form(watcher.whole))
-                if watcher.call and line.kind == "event" and line.text == "callended":
-                    watcher.end()
+        for group in list(self._groups.values()):
+            if group.call in {"", line.call}:
+                group.put(one)
+                if group.call and line.kind == "event" and line.text == "callended":
+                    group.end()
+        self._soon()
 
 
 def event(kind: str, data: bytes, number: str) -> bytes:

@@ -6,6 +6,7 @@ They have no number: who was cut off wants those of now, not those that were mis
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -34,8 +35,9 @@ class Viewer(Protocol):
 class Meters:
     """Looks while anybody does."""
 
-    def __init__(self, levels: Levels) -> None:
-        self._levels = levels
+    def __init__(self, levels: Levels, soon: Callable[[], float]) -> None:
+        """``soon`` has what was put sent, and tells how many seconds apart that is."""
+        self._levels, self._soon = levels, soon
         self._viewers: set[Viewer] = set()
         self._next: asyncio.TimerHandle | None = None
 
@@ -59,7 +61,7 @@ class Meters:
         self._next = asyncio.get_running_loop().call_later(wait, self._look)
 
     def _send(self) -> float:
-        """To each what it looks at; how many seconds of ``RATE`` that was."""
+        """To each what it looks at; how many seconds are enough until the next look."""
         found = self._levels.take()
         of: dict[str, bytes] = {}
         sent = 0
@@ -70,4 +72,4 @@ class Meters:
                     of[viewer.call] = b"event: levels\ndata: %s\n\n" % msgspec.json.encode(seen)
                 viewer.put_levels(of[viewer.call])
                 sent += len(of[viewer.call])
-        return sent / RATE
+        return max(sent / RATE, self._soon() if sent else 0.0)

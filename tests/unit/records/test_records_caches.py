@@ -10,13 +10,13 @@ import pytest
 from vcond.delivery.database import CACHE_KB, open_database
 from vcond.records.database import open_records
 from vcond.records.words import _opened
+from vcond.testing.needs import needs
 
 
 def used() -> int:
     """Bytes that SQLite has of this process; https://sqlite.org/c3ref/memory_highwater.html."""
     name = ctypes.util.find_library("sqlite3")
-    if name is None:
-        pytest.skip("SQLite is built into this Python")
+    needs(name, "SQLite's library is missing: apt-get install libsqlite3-0")
     library = ctypes.CDLL(name)
     library.sqlite3_memory_used.restype = ctypes.c_int64
     return int(library.sqlite3_memory_used())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from vcond.call.events import RecordingPaused
 from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI, SECOND, CallAttribute, Cause, Muted
@@ -135,3 +139,20 @@ def test_who_comes_back_paused_is_paused_from_the_moment_of_joining():
     session._join()
     (pause,) = [event for event in house.call.events if isinstance(event, RecordingPaused)]
     assert pause.at == house.call.state.parties[0].presences[0].joined
+
+
+@in_a_house
+async def test_a_session_whose_end_fails_closes_its_connection_all_the_same(house):
+    session, closed = house.session("ann"), asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a mistake")
+
+    session.peer.close, house.tracker.leave = close, fail
+    session.end(HUNG_UP)
+    with pytest.raises(ValueError, match="a mistake"):
+        await session.run()
+    assert closed.is_set()

@@ -229,7 +229,7 @@ async def test_a_mistake_of_ours_with_one_publisher_is_said_and_costs_no_other(s
 
         monkeypatch.setattr(Channel, "write", fails)
         await ann.publish(call="c")
-        await host.until(lambda: host.drops == {("session", "error"): 1})
+        await host.until(lambda: host.drops == {("event", "mistake"): 1, ("session", "error"): 1})
         call = host.by_key("c")
         await host.until(lambda: [one.here for one in call.state.parties] == [True, False])
         await ben.hang_up()

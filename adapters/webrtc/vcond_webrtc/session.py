@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from vcond.sdk.contract import SECOND, AdapterHost, Instant
+from vcond.sdk.mistakes import mistake
 from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.channel import Packet
 from vcond_webrtc.claims import Claims
@@ -87,8 +88,10 @@ class Session:
                 await self._over.wait()
                 watch.cancel()
         finally:
-            self._leave()
-            await self.peer.close()
+            try:
+                self._leave()
+            finally:  # its socket and ports are given back whatever fails
+                await self.peer.close()
 
     def _on_state(self, state: str) -> None:
         if state == "connected":
@@ -103,7 +106,7 @@ class Session:
         try:
             yield
         except Exception as why:  # noqa: BLE001 - whatever it is; no text, it may be private
-            self._host.log.error("internal error in a session; please report it", kind=type(why).__name__)  # noqa: TRY400 - no traceback for that reason
+            mistake(self._host, "a session", why)
             self.end("error")
 
     def _join(self) -> Presence | None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-import structlog
 from aiohttp import web
 
 from vcond.sdk.contract import AdapterHost, ConfigError, Instant, ProtocolError, RefusedError
+from vcond.sdk.mistakes import mistake
 from vcond_webrtc.access import Access, Caller, bearer, digest
 from vcond_webrtc.calls import CallTracker
 from vcond_webrtc.captions import Captions
@@ -42,8 +42,6 @@ RESUMES: Final = 30
 WATCH: Final = "GET, OPTIONS"
 PATCHES: Final = 60
 """That one session may send in a minute; a browser that trickles sends about ten in all."""
-
-log = structlog.get_logger()
 
 
 class Endpoint:
@@ -159,7 +157,7 @@ class Endpoint:
             await session.run()
         except Exception as why:  # noqa: BLE001 - one publisher must not take the others along; no text, it may be private
             self._host.dropped("session", "error")
-            log.error("internal error in a session; please report it", kind=type(why).__name__)  # noqa: TRY400 - no traceback for the same reason
+            mistake(self._host, "a session", why)
         finally:
             del self._sessions[session.name]
             self._quotas.leave(quota_keys)

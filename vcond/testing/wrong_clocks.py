@@ -23,6 +23,7 @@ from vcond.testing.sounds import RATE, find, voice
 from vcond.testing.time import LoopClock
 
 HOUR: Final = 3600.0
+"""Seconds."""
 LEAP: Final = 1.0
 """A leap second: a clock that knows it tells one second twice. What it says in the two minutes after that cannot be told from what came a
 second late, so a call may end so much too early; not a leap second that has passed."""
@@ -108,7 +109,7 @@ def wall_clock(step: float) -> Iterator[None]:
 
 
 def lasted_as_it_was_spoken(run: Session, call: MemoryCall, seed: int, more: float = 0.0) -> None:
-    """Both are heard before and after, and nothing lies before the call, after it, or where nobody spoke."""
+    """Both are heard before and after, and nothing lies before the call, after it, or where nobody spoke. ``more``: seconds of a suspend."""
     state = call.state
     assert state.ended is not None
     assert 2 * SAID - run.rig.tolerance_ms / 1000 <= (state.ended - state.opened) / SECOND - more <= LONG

@@ -91,13 +91,14 @@ async def test_a_disk_that_does_not_answer_stops_no_frame(house, stuck, monkeypa
     call = house.host.call("k", at=house.now(0))
     track = call.track(call.party("a", at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000,
                        clock=ArrivalClock())  # fmt: skip
+    threads = threading.active_count()
     for tick in range(1, 60):
         now[0] = tick / 2
         for frame in range(25):
             track.write(b"\x10\x20" * 160, arrived=house.now(tick / 2 + frame / 50))
         house.registry.tick(house.now(tick / 2 + 0.5))
     assert "does not answer" in house.registry.pressure.trouble["disk"]
-    assert threading.active_count() < 20, "one thread waits, not one for each look"
+    assert threading.active_count() < threads + 5, "one thread waits, not one for each look"
     call.end(at=house.now(30))
     assert call.state.tracks[0].spans.total(ev.SpanKind.RECEIVED) > 28 * 8000
 

@@ -106,7 +106,7 @@ async def test_who_hangs_up_in_the_midst_of_a_recording_is_no_error_and_keeps_no
     async with daemon(tmp_path) as one:
         uuid, token = await one.vcon("plain", large), await one.token("read")
         records, address = one.parts.api._api.routes[-1].run.__self__, URL(one.parts.api.base_url)
-        serving = one.parts.api.server._runner.server
+        serving = one.parts.api.server._listener._runner.server
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(
             f"GET /api/v1/vcons/{uuid}/audio/0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,8 @@ import pytest
 import structlog
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from vcond.testing.time import VirtualLoop
 
 SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
@@ -62,6 +66,22 @@ def _is_busy(nodeid: str) -> bool:
 @pytest.hookimpl(optionalhook=True)  # nobody has it with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide | None:
     return SideBySide(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+@pytest.fixture(autouse=True)
+def _journals_in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread of a journal knows nothing of virtual time: no timer overtakes what it is asked for."""
+    journals = sys.modules.get("vcond.journal.store")
+    if journals is None:
+        return
+    ask = journals.Store.ask
+
+    async def asked(*given: Any) -> None:
+        loop = asyncio.get_running_loop()
+        with loop.still() if isinstance(loop, VirtualLoop) else nullcontext():
+            await ask(*given)
+
+    monkeypatch.setattr(journals.Store, "ask", asked)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

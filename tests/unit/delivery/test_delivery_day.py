@@ -21,9 +21,8 @@ from vcond.capture.pressure import PressureWatch
 from vcond.config import load
 from vcond.delivery import maintenance
 from vcond.delivery.sinks.conserver import ConserverSink
-from vcond.journal import Store
 from vcond.sdk.contract import AdapterHost, ArrivalClock, Codec, LiveCall
-from vcond.testing.time import NOON, VirtualLoop, run_virtual, until
+from vcond.testing.time import NOON, run_virtual, until
 
 DAY = (1, 0, 0, 0, 1, 2, 4, 8, 12, 14, 14, 12, 10, 12, 14, 13, 12, 10, 6, 4, 3, 2, 2, 1)
 """Calls that begin in each hour."""
@@ -113,7 +112,6 @@ def test_a_conserver_that_is_down_for_a_day_gets_every_call_of_it_as_it_was_made
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
         day, conserver = Day(tmp_path, ROOM), FakeConserver(ingress_auth={"edge": "key-1"})
         await conserver.up()
         (tmp_path / "vcond.toml").write_text(CONFIG.format(tmp_path, conserver.url))
@@ -124,13 +122,6 @@ def test_a_conserver_that_is_down_for_a_day_gets_every_call_of_it_as_it_was_made
         monkeypatch.setattr(wiring, "PressureWatch", lambda _: pressure)
         monkeypatch.setattr(lifecycle, "TICK", 30.0)  # a day of half seconds takes minutes
         monkeypatch.setattr(maintenance, "TICK", 600.0)
-        ask = Store.ask
-
-        async def asked(*given: Any) -> None:  # the journal's thread knows nothing of virtual time
-            with loop.still():
-                await ask(*given)
-
-        monkeypatch.setattr(Store, "ask", asked)
         clock = SteadyClock(*[lambda: NOON + round(loop.time() * SECOND)] * 2)
         daemon = Daemon(load(tmp_path / "vcond.toml", os.environ), clock=clock)
         running = asyncio.create_task(daemon.run())

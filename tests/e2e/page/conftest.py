@@ -9,7 +9,7 @@ from vcond.testing.needs import needs
 
 TESTS = Path(__file__).parents[2]
 AXE = TESTS.parent / ".peers" / "page" / "node_modules" / "axe-core" / "axe.min.js"
-for folder in (TESTS / "e2e" / "webrtc", TESTS / "unit" / "server"):
+for folder in (TESTS / "e2e" / "page", TESTS / "e2e" / "webrtc", TESTS / "unit" / "server"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

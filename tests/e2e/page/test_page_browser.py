@@ -291,6 +291,7 @@ async def test_a_record_is_drawn_and_a_click_on_a_word_plays_that_word(tmp_path:
         await page.until("[...document.querySelectorAll('audio')].length === 0")  # they are played, and in no place
         await page.run("window.played = []; const play = HTMLMediaElement.prototype.play;"
                        "HTMLMediaElement.prototype.play = function () { played.push(this); return play.call(this); };")  # fmt: skip
+        await page.until("document.querySelector('.transcript p:last-child .word')")
         await page.run("[...document.querySelectorAll('.word')].at(-1).click()")
         await page.until("window.played.length && !played[0].paused && played[0].currentTime > 0")
         assert await page.run("return played[0].currentTime") >= words[-1]["start"] - 0.01

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import os
 import signal
 import tempfile
@@ -83,6 +84,13 @@ class Browser:
         """Run a script that calls its last argument when it is done."""
         return await self.ask("POST", "execute/async", {"script": script, "args": list(args)})
 
+    async def traced(self) -> list[dict[str, Any]]:
+        """What the trace has since it was last read (Trace Event Format)."""
+        said = [
+            json.loads(line["message"])["message"] for line in await self.ask("POST", "se/log", {"type": "performance"})
+        ]
+        return [one["params"] for one in said if one["method"] == "Tracing.dataCollected"]
+
     async def until(self, condition: str) -> None:
         """Wait in the page until a condition holds; then say what the page says instead."""
         script = f"""const done = arguments[0], end = Date.now() + {round(LIMIT * SECOND)};
@@ -137,8 +145,8 @@ async def _port(process: asyncio.subprocess.Process) -> int:
 
 
 @asynccontextmanager
-async def browser(url: str, wav: Path) -> AsyncIterator[Browser]:
-    """A fresh browser that speaks a WAV, over and over."""
+async def browser(url: str, wav: Path, trace: str = "") -> AsyncIterator[Browser]:
+    """A fresh browser that speaks a WAV, over and over. ``trace``: categories of its trace, which ``traced`` reads."""
     with tempfile.TemporaryDirectory(prefix="vcond-chromium-", ignore_cleanup_errors=True) as home:
         flags = [flag for flag in FLAGS if "remote-debugging" not in flag]
         flags += [
@@ -146,8 +154,12 @@ async def browser(url: str, wav: Path) -> AsyncIterator[Browser]:
             "--use-fake-ui-for-media-stream",
             f"--use-file-for-fake-audio-capture={wav}",
         ]
-        options = {"binary": str(CHROMIUM), "args": flags}
-        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        options: dict[str, Any] = {"binary": str(CHROMIUM), "args": flags}
+        match: dict[str, Any] = {"browserName": "chrome", "goog:chromeOptions": options}
+        if trace:
+            options["perfLoggingPrefs"] = {"traceCategories": trace}
+            match["goog:loggingPrefs"] = {"performance": "ALL"}
+        wanted = {"capabilities": {"alwaysMatch": match}}
         timeout = aiohttp.ClientTimeout(total=2 * LIMIT)
         async with aiohttp.ClientSession(url, timeout=timeout) as http:
             async with http.post("/session", json=wanted) as answer:

@@ -2,6 +2,7 @@
 
 import { ask, follow } from "./api.js";
 import { clock, el, show, tell } from "./dom.js";
+import { slices } from "./lazy.js";
 
 const LINES = 500; // of one call's words that are kept on the screen
 
@@ -103,63 +104,100 @@ export function calls(me) {
   const heading = el("h1", {}, "Calls");
   show(heading, none, list);
   const cards = new Map();
+  const of = new Map(); // by element
+  const shown = slices((item) => draw(of.get(item)));
 
   function card(row) {
     const said = el("div", { class: "said" });
-    const head = el("div", { class: "head" });
-    const time = el("span", { class: "time" });
+    const head = el("div", { class: "head" }, row.parties.map((one) => one.name || one.tel).join(" and "));
     const item = el("li", { class: "card", id: `call-${row.call}` }, head, said);
-    const made = { item, head, said, time, lines: new Map(), row: null, at: 0, meters: [] };
+    const made = { item, head, said, time: el("span", { class: "time" }), lines: new Map(), heard: new Set(), row, text: "", at: 0, meters: [], stale: true };
     cards.set(row.call, made);
+    of.set(item, made);
+    shown.add(item);
     return made;
   }
 
-  function fill(made, row) {
-    made.row = row;
-    made.at = performance.now() - row.seconds * 1000;
-    const { meters, shown } = people(row);
+  function drop(made) {
+    shown.drop(made.item);
+    of.delete(made.item);
+    cards.delete(made.row.call);
+    made.item.remove();
+  }
+
+  // All that has changed of it since it was last drawn.
+  function draw(made) {
+    if (made.stale) fill(made);
+    made.stale = false;
+    for (const party of made.heard) put(made, party);
+    made.heard.clear();
+    time(made);
+  }
+
+  function fill(made) {
+    const { meters, shown: who } = people(made.row);
     made.meters = meters;
     made.head.replaceChildren(
-      el("a", { href: `#/calls/${row.call}`, class: "parties" }, shown.length ? shown : "A call", " "),
-      made.time, el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
+      el("a", { href: `#/calls/${made.row.call}`, class: "parties" }, who.length ? who : "A call", " "),
+      made.time, el("span", { class: "badges" }, badges(made.row)), pauseButton(made.row, me, refresh) ?? "");
   }
 
   async function load() {
     let rows;
     try { rows = await ask("/calls"); } catch (why) { tell(why.message); return; }
     const here = new Set(rows.map((row) => row.call));
-    for (const [call, made] of cards) if (!here.has(call)) { made.item.remove(); cards.delete(call); }
+    for (const made of [...cards.values()]) if (!here.has(made.row.call)) drop(made);
+    const fresh = [];
     for (const row of rows) {
       const made = cards.get(row.call) ?? card(row);
-      if (JSON.stringify({ ...made.row, seconds: 0 }) !== JSON.stringify({ ...row, seconds: 0 })) fill(made, row);
-      if (!made.item.isConnected) list.prepend(made.item);
+      const text = JSON.stringify({ ...row, seconds: 0 });
+      if (text !== made.text) {
+        Object.assign(made, { row, text, at: performance.now() - row.seconds * 1000, stale: true });
+        shown.again(made.item);
+      }
+      if (!made.item.isConnected) fresh.unshift(made.item);
     }
+    list.prepend(...fresh);
     none.hidden = rows.length > 0;
     heading.textContent = rows.length ? `Calls: ${rows.length}` : "Calls";
-    beat();
   }
   const refresh = refreshing(load);
 
+  function time(made) {
+    made.time.textContent = clock((performance.now() - made.at) / 1000);
+  }
   function beat() {
-    for (const made of cards.values()) made.time.textContent = clock((performance.now() - made.at) / 1000);
+    for (const item of shown.here) time(of.get(item));
   }
 
   function words(kind, line) {
     const made = cards.get(line.call);
     if (made === undefined) return;
-    let shown = made.lines.get(line.party);
-    if (shown === undefined) {
-      shown = { who: el("b"), text: el("span"), row: null };
-      shown.row = el("p", {}, shown.who, " ", shown.text);
-      made.lines.set(line.party, shown);
-      made.said.append(shown.row);
+    const one = made.lines.get(line.party) ?? { text: "" };
+    made.lines.set(line.party, one);
+    one.name = line.name || `Party ${line.party}`;
+    if (line.text || kind === "final") one.text = line.text || one.text;
+    one.kind = kind;
+    made.heard.add(line.party);
+    shown.again(made.item);
+  }
+  function put(made, party) {
+    const one = made.lines.get(party);
+    if (one.row === undefined) {
+      one.row = el("p", {}, el("b"), " ", el("span"));
+      made.said.append(one.row);
     }
-    shown.who.textContent = `${line.name || `Party ${line.party}`}:`;
-    if (line.text || kind === "final") shown.text.textContent = line.text || shown.text.textContent;
-    shown.row.classList.toggle("partial", kind === "partial");
+    one.row.firstChild.textContent = `${one.name}:`;
+    one.row.lastChild.textContent = one.text;
+    one.row.classList.toggle("partial", one.kind === "partial");
   }
 
-  const heard = metering((levels) => { for (const [call, made] of cards) measure(made.meters, levels[call]); });
+  const heard = metering((levels) => {
+    for (const item of shown.here) {
+      const made = of.get(item);
+      measure(made.meters, levels[made.row.call]);
+    }
+  });
   const stop = follow((kind, line) => {
     if (kind === "levels") heard.levels(line);
     else if (kind === "partial" || kind === "final") words(kind, line);
@@ -167,7 +205,7 @@ export function calls(me) {
   });
   const timer = setInterval(beat, 1000);
   load();
-  return () => { stop(); heard.stop(); clearInterval(timer); };
+  return () => { stop(); heard.stop(); shown.stop(); clearInterval(timer); };
 }
 
 export function call(me, id) {

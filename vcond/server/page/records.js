@@ -2,8 +2,11 @@
 
 import { ask } from "./api.js";
 import { cells, clock, el, show, size, table, tell, when } from "./dom.js";
+import { NEAR, slices } from "./lazy.js";
 
 const PAGE = 100;
+const PART = 8; // lines of a transcript that are laid out together
+const ROW = 2.4; // rem that a row of the list is high, about
 const WIDTH = 1000;
 const HEIGHT = 48;
 
@@ -23,15 +26,18 @@ export function records() {
   const form = el("form", { class: "find", role: "search", onsubmit: (event) => { event.preventDefault(); begin(); } },
     text.row, el("p", {}, parts, el("label", { for: "parts" }, " Parts of words, too: this takes longer")), since.row, until.row, el("button", { class: "go" }, "Find"));
   show(el("h1", {}, "Records"), form, place);
+  let stop = () => {};
 
   function begin() {
+    stop();
+    stop = () => {};
     const wanted = text.input.value.trim();
     if (UUID.test(wanted.toLowerCase())) location.hash = `#/records/${wanted.toLowerCase()}`;
     else if (wanted || since.input.value || until.input.value) search(place, wanted, parts.checked, day(since.input.value, 0), day(until.input.value, 1));
-    else all(place);
+    else stop = all(place);
   }
-  all(place);
-  return () => {};
+  stop = all(place);
+  return () => stop();
 }
 
 // The beginning of a day here, so many days later, as a date.
@@ -42,29 +48,56 @@ function day(value, later) {
   return at.toISOString();
 }
 
+// As far as somebody looks: older ones come when the end comes near. Each load is a group of rows of its own, and what is far
+// from the screen is not laid out. The style makes blocks of them for that, so what they are is said by their roles.
 function all(place) {
-  const body = el("tbody");
-  const more = el("button", { type: "button", onclick: () => load() }, "Older ones");
+  const more = el("button", { type: "button", hidden: true, onclick: () => load() }, "Older ones");
   const frame = table("Records, the newest first", ["When", "Delivered", "Size", "Id"], []);
-  frame.querySelector("tbody").replaceWith(body);
+  frame.classList.add("long");
+  const list = frame.querySelector("table");
+  list.tBodies[0].remove();
+  roles(list);
   place.replaceChildren(frame, more);
+  const watch = new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting) load(); }, { rootMargin: NEAR });
   let last = "";
+  let loading = false;
 
+  function row(one) {
+    const here = ["open", "done", "kept"].includes(one.stage);
+    const time = when(one.published);
+    return cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
+      here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid));
+  }
+  function group(shown) {
+    const body = el("tbody", {}, shown);
+    body.style.containIntrinsicSize = `auto ${shown.length * ROW}rem`;
+    roles(body);
+    list.append(body);
+  }
   async function load() {
+    if (loading) return;
+    loading = true;
+    watch.unobserve(more);
     try {
       const found = await ask(`/vcons?limit=${PAGE}${last && `&before=${last}`}`);
-      for (const one of found) {
-        const here = ["open", "done", "kept"].includes(one.stage);
-        const time = when(one.published);
-        body.append(cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
-          here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid)));
-        last = one.uuid;
-      }
+      if (found.length) group(found.map(row));
+      else if (!last) group([cells("No record yet: a call becomes one when it has ended.")]);
+      last = found.at(-1)?.uuid ?? last;
       more.hidden = found.length < PAGE;
-      if (!last) body.append(cells("No record yet: a call becomes one when it has ended."));
-    } catch (why) { tell(why.message); }
+      watch.observe(more);
+    } catch (why) {
+      tell(why.message);
+      more.hidden = false;
+    }
+    loading = false;
   }
   load();
+  return () => watch.disconnect();
+}
+
+const ROLES = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TH: "columnheader", TD: "cell" };
+function roles(top) {
+  for (const one of [top, ...top.querySelectorAll("*")]) if (one.tagName in ROLES) one.setAttribute("role", ROLES[one.tagName]);
 }
 
 // Somebody by the whole number and words are found at once; parts of them by looking into one record after another, the newest first.
@@ -154,8 +187,14 @@ export function record(me, uuid, at) {
   return () => stop();
 }
 
+function findings(found) {
+  return found.length ? [el("details", { open: true, class: "wrong" }, el("summary", {}, `This vCon has ${found.length} findings`), el("ul", {}, found.slice(0, 50).map((one) => el("li", {}, `${one.level}: ${one.path}: ${one.message}`))))] : [];
+}
+
 async function open(me, uuid, heading, begin) {
-  const [vcon, findings, status] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask(`/vcons/${uuid}/findings`), ask("/status").catch(() => ({}))]);
+  const [vcon, status] = await Promise.all([ask(`/vcons/${uuid}/outline`), ask("/status").catch(() => ({}))]);
+  const wrong = el("div");
+  ask(`/vcons/${uuid}/findings`).then((found) => wrong.append(...findings(found)), (why) => tell(why.message));
   const parties = list(vcon.parties);
   const name = (at) => parties[at]?.name || parties[at]?.tel || parties[at]?.sip || (at === undefined ? "" : `Party ${at}`);
   const sounding = list(vcon.dialog).map((dialog, index) => ({ dialog, index })).filter(({ dialog }) => dialog.type === "recording" && dialog.audio);
@@ -200,39 +239,52 @@ async function open(me, uuid, heading, begin) {
   for (const { audio } of sounds) audio.addEventListener("ended", () => set(false));
 
   const words = [];
+  const lines = new Map(); // by element, the words of a line, which is one text until they are drawn
   const text = el("div", { class: "transcript", tabindex: 0, role: "region", "aria-label": "Transcript" });
+  const shown = slices((part) => { for (const row of part.children) fill(row); }, text);
+  function fill(row) {
+    const line = lines.get(row);
+    if (row.childElementCount) return;
+    row.replaceChildren(el("button", { type: "button", class: "plain", "aria-label": `Play from ${clock(line.at)}`, onclick: () => { seek(line.at); set(true); } }, clock(line.at)), " ",
+      el("b", {}, `${line.name}:`), " ");
+    for (const word of line.words) {
+      word.shown = el("span", { class: word.sure < 0.5 ? "word unsure" : word.sure < 0.8 ? "word fair" : "word", onclick: () => { seek(word.start); set(true); } }, word.text);
+      row.append(word.shown, " ");
+    }
+  }
   for (const analysis of list(vcon.analysis)) {
     if (analysis.type !== "wtf_transcription" || typeof analysis.body !== "object") continue;
     const shift = seconds(vcon.dialog?.[analysis.dialog]?.start) - zero || 0;
     const all = new Map(list(analysis.body.words).map((word) => [word.id, word]));
     for (const segment of list(analysis.body.segments)) {
-      const at = segment.start + shift;
-      const row = el("p", {}, el("button", { type: "button", class: "plain", "aria-label": `Play from ${clock(at)}`, onclick: () => { seek(at); set(true); } }, clock(at)), " ",
-        el("b", {}, `${name(segment.speaker)}:`), " ");
+      const row = el("p", {}, `${clock(segment.start + shift)} ${name(segment.speaker)}: ${segment.text}`);
       const own = list(segment.words).map((id) => all.get(id)).filter(Boolean);
-      for (const word of own.length ? own : [{ text: segment.text, start: segment.start, end: segment.end, confidence: segment.confidence }]) {
-        const sure = word.confidence ?? 1;
-        const shown = el("span", { class: sure < 0.5 ? "word unsure" : sure < 0.8 ? "word fair" : "word", onclick: () => { seek(word.start + shift); set(true); } }, word.text);
-        words.push({ shown, start: word.start + shift, stop: word.end + shift });
-        row.append(shown, " ");
-      }
-      text.append(row);
+      const said = (own.length ? own : [segment]).map((one) => ({ text: one.text, sure: one.confidence ?? 1, start: one.start + shift, stop: one.end + shift, row, shown: null }));
+      lines.set(row, { at: segment.start + shift, name: name(segment.speaker), words: said });
+      words.push(...said);
     }
+  }
+  const rows = [...lines.keys()];
+  for (let at = 0; at < rows.length; at += PART) {
+    const part = el("div", { class: "part" }, rows.slice(at, at + PART));
+    text.append(part);
+    shown.add(part);
   }
   words.sort((a, b) => a.start - b.start);
   let lit = null;
-  const lines = [];
+  const cursors = [];
   function draw(at) {
     now.textContent = clock(at);
     if (document.activeElement !== slider || playing) slider.value = at;
-    for (const line of lines) line.style.transform = `translateX(${(at / length) * 100}%)`;
+    for (const line of cursors) line.style.transform = `translateX(${(at / length) * 100}%)`;
     const word = words.findLast((one) => one.start <= at + 0.02 && at < one.stop);
-    if (word?.shown !== lit) {
-      lit?.classList.remove("now");
-      lit = word?.shown ?? lit;
-      word?.shown.classList.add("now");
-      if (playing) lit?.scrollIntoView({ block: "nearest" });
-    }
+    if (word === lit) return;
+    lit?.shown?.classList.remove("now");
+    lit = word ?? lit;
+    if (word === undefined) return;
+    fill(word.row);
+    word.shown.classList.add("now");
+    if (playing) word.shown.scrollIntoView({ block: "nearest" });
   }
 
   const waves = el("div", { class: "waves" });
@@ -245,7 +297,7 @@ async function open(me, uuid, heading, begin) {
         const owner = channels.length > 1 || list(dialog.parties).length === 1 ? list(dialog.parties)[channel] : undefined;
         const marks = found.filter((one) => one.kind !== "hold" || one.party === owner || owner === undefined).map((one) => ({ ...one, start: one.start - start, stop: one.stop - start }));
         const line = el("div", { class: "line" });
-        lines.push(line);
+        cursors.push(line);
         const drawn = el("div", { class: "channel", onclick: (event) => {
           const box = event.currentTarget.getBoundingClientRect();
           seek(((event.clientX - box.left) / box.width) * length);
@@ -265,7 +317,7 @@ async function open(me, uuid, heading, begin) {
   show(
     el("p", {}, el("a", { href: "#/records" }, "All records")), heading,
     el("p", { class: "sub" }, `${when(vcon.created_at)}${vcon.subject ? `, ${vcon.subject}` : ""}, ${clock(length)}`),
-    findings.length ? el("details", { open: true, class: "wrong" }, el("summary", {}, `This vCon has ${findings.length} findings`), el("ul", {}, findings.slice(0, 50).map((one) => el("li", {}, `${one.level}: ${one.path}: ${one.message}`)))) : "",
+    wrong,
     sounds.length ? el("div", { class: "player" }, play, now, slider) : el("p", { class: "none" }, "There is no recording inside this vCon."),
     waves,
     marks.length ? el("p", { class: "legend" }, [...new Set(marks.map((one) => one.kind))].map((kind) => el("span", { class: `key ${kind}` }, kind))) : "",
@@ -278,5 +330,5 @@ async function open(me, uuid, heading, begin) {
       sounding.map(({ dialog, index }) => download(uuid, `/audio/${index}`, `Audio, ${list(dialog.parties).map(name).join(" and ")} (WAV)`))),
   );
   seek(begin);
-  return () => set(false);
+  return () => { set(false); shown.stop(); };
 }

@@ -13,6 +13,7 @@ from vcond.base.errors import OperatorError, PeerError, StorageError
 from vcond.base.time import SECOND, Instant, parse_rfc3339
 from vcond.cli.records import records
 from vcond.cli.vcons import inside, load_vcon
+from vcond.records.ledger import FIRST
 from vcond.records.ledger_made import bases_of, made_of
 from vcond.vcon import Document
 from vcond.vcon.sealing.keys import load_trust
@@ -73,7 +74,7 @@ def _ledger(file: Path, uuid: str, config: Path) -> dict[str, Any]:
             rows = [row for row in opened.ledger.rows(vcons=[uuid]) if row.get("vcon") == uuid] if uuid else []
     except OperatorError as why:
         return {"known": None, "why": str(why)}
-    created = next((row for row in rows if row["event"] == "vcon_created"), None)
+    created = next((row for row in rows if row["event"] in FIRST), None)
     return {
         "known": bool(rows),
         "same_as_made": created is not None and created["sha512"] == digest,

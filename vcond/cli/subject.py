@@ -16,6 +16,7 @@ from vcond.delivery.database import storage_errors
 from vcond.delivery.maintenance import DAY
 from vcond.delivery.outbox_files import SUFFIX
 from vcond.records.holds import Holds
+from vcond.records.ledger import FIRST
 from vcond.records.subjects import Conversation
 
 
@@ -31,7 +32,7 @@ def found(opened: Opened, identifier: str) -> list[dict[str, Any]]:
 
 def _row(opened: Opened, holds: Holds, one: Conversation) -> dict[str, Any]:
     rows = [row for row in opened.ledger.rows(vcons=[one.vcon]) if row.get("vcon") == one.vcon]
-    made: dict[str, Any] = next((row.get("made", {}) for row in rows if row["event"] == "vcon_created"), {})
+    made: dict[str, Any] = next((row.get("made", {}) for row in rows if row["event"] in FIRST), {})
     # a basis names its party, and 0 is also "none in particular"
     bases = [basis for basis in made.get("bases", []) if basis["party"] in {0, *one.parties}]
     has = {row["sink"]: row for row in rows if row["event"] == "vcon_sent"}

@@ -32,6 +32,12 @@ EVENTS: Final[dict[Kind, str]] = {
 }
 
 
+RECEIVED: Final = "received"
+"""What a hub says of a vCon that another machine made (``Made.kind``)."""
+FIRST: Final = frozenset({"vcon_created", "vcon_received"})
+"""The events of which one is the first of each vCon, with what it says of itself."""
+
+
 class Text(msgspec.Struct, frozen=True):
     """What made a text."""
 
@@ -160,9 +166,11 @@ class Ledger:
         found = self._index.tokens(fact.uuid)
         parties = [found.get(number, []) for number in range(max(found, default=-1) + 1)]
         same = f"{fact.uuid}\0{fact.sha512}"  # the outbox enters a file anew when its database is lost
+        elsewhere = made is not None and made.kind == RECEIVED
+        event = "vcon_received" if elsewhere else event
         row = Row(at, event, fact.uuid, call, sha512=fact.sha512, bytes=fact.bytes, parties=parties, made=made)
         yield _named(event, same), row
-        for one in made.texts if made else ():
+        for one in made.texts if made and not elsewhere else ():
             by = f"{one.engine} {one.model}".strip()
             yield _named("vcon_enhanced", f"{same}\0{by}"), Row(at, "vcon_enhanced", fact.uuid, call, by=by)
 

@@ -45,7 +45,7 @@ async def test_a_call_is_at_the_hub_byte_for_byte_and_still_there_after_kill_9(t
     assert (code, uuid in printed) == (0, True), printed
     code, printed = await hub_commands.command("ledger", "--json")
     assert code == 0, printed
-    assert '"received"' in printed
+    assert '"vcon_received"' in printed
 
 
 async def test_a_hub_that_was_down_gets_the_vcon_later_and_erases_it_when_the_edge_does(tmp_path: Path):

@@ -22,7 +22,7 @@ from vcond.delivery.database import open_database, transaction
 from vcond.records import chain, heads, ledger_service
 from vcond.records.config import RecordsConfig
 from vcond.records.database import NAME, open_records
-from vcond.records.ledger import Basis, Ledger, Made, Text
+from vcond.records.ledger import RECEIVED, Basis, Ledger, Made, Text
 from vcond.records.ledger_made import MOST, made_of
 from vcond.records.ledger_service import Records
 from vcond.records.subjects import SubjectIndex
@@ -133,6 +133,17 @@ async def test_a_vcon_is_told_of_from_its_making_to_its_receivers(tmp_path: Path
     assert not outbox.db.execute("SELECT 1 FROM delivery_facts").fetchone()
     await one.close()
     assert all(word not in (tmp_path / NAME).read_bytes() for word in (b"hello", b"2125550143", b"Ann"))
+
+
+async def test_what_another_machine_made_is_received_and_was_heard_there(tmp_path: Path, outbox: Outbox) -> None:
+    one = records(tmp_path)
+    await one.note(uuid(1), uuid(1), VCON, made_of(VCON, kind=RECEIVED, machine="branch", adapter="hub"))
+    outbox.publish(1)
+    await one.follow(outbox)
+    (row,) = await one.ask(lambda ledger, _: ledger.rows())
+    assert (row["event"], row["made"]["machine"]) == ("vcon_received", "branch")
+    assert row["made"]["texts"] == [{"engine": "whisper", "model": "tiny.en"}]
+    await one.close()
 
 
 async def test_sending_again_is_told_again_and_a_try_that_failed_is_not(tmp_path: Path, outbox: Outbox) -> None:

@@ -13,7 +13,7 @@ from vcond.call.events import CallAttribute
 from vcond.call.state import Call
 from vcond.delivery import ConflictError, Entry, ForgottenError
 from vcond.delivery.keeping import CREATED, moment
-from vcond.records.ledger import Made
+from vcond.records.ledger import RECEIVED, Made
 from vcond.records.ledger_made import made_of
 from vcond.vcon import Document
 from vcond.vcon.received import NotTakenError, Problem, Received, received
@@ -87,7 +87,7 @@ class Intake:
         if known is not None and known.sha512 != await asyncio.to_thread(_digest, body):
             raise NotTakenError(_CONFLICT)
         call = _call(found, lists)
-        made = made_of(found.document, kind="received", machine=", ".join(lists), adapter=ADAPTER)
+        made = made_of(found.document, kind=RECEIVED, machine=", ".join(lists), adapter=ADAPTER)
         facts = {CREATED: moment(found.created)} | self._facts(call, found.document)
         try:
             await self._records.note(found.uuid, found.uuid, found.document, made)

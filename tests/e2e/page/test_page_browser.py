@@ -447,4 +447,5 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: 
                                     "[one.id, one.nodes.map((node) => node.html + ' ' + node.failureSummary)])))")  # fmt: skip
             assert found == [], where
             assert await page.run("return document.documentElement.scrollWidth <= innerWidth"), where
-            await picture(page, f"{where.partition('/')[0]}{'-one' if '/' in where else ''}-{scheme}-{size[0]}")
+            what = "-one" if "/" in where else "-found" if there == ".hits li" else ""
+            await picture(page, f"{where.partition('/')[0]}{what}-{scheme}-{size[0]}")

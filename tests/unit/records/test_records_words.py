@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -90,7 +91,8 @@ def test_no_word_is_in_its_files_and_no_hash_is_in_two_blocks(index: WordIndex, 
     for number in (1, 2, 300):
         index.add([vcon(number, "ullapool")], NOBODY)
     assert b"ullapool" not in bytes_of(tmp_path)
-    rows = sqlite3.connect(tmp_path / NAME).execute("SELECT block, word, places FROM postings").fetchall()
+    with closing(sqlite3.connect(tmp_path / NAME)) as db:
+        rows = db.execute("SELECT block, word, places FROM postings").fetchall()
     assert [(block, places) for block, _, places in rows] == [(0, b"\x01\x02"), (1, bytes([300 - 256]))]
     assert rows[0][1] != rows[1][1]
 

@@ -31,6 +31,7 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "finders"))
 import redaction_set
+from deaf_registry import Deaf
 from redaction_figures import OWN, conversation
 
 from vcond.base.time import SECOND
@@ -58,25 +59,6 @@ KEPT = Terms(
     mode="ask", until_granted="keep", key_granted="1", key_denied="2", words_granted=WORDS, words_denied=REFUSALS
 )
 BUFFERED = Terms(mode="ask", until_granted="buffer", key_granted="1", key_denied="2")
-
-
-class Deaf:
-    """Speech that hears nothing."""
-
-    def listen(self, source, start=0):
-        return self
-
-    def forget_track(self, source):
-        return 0
-
-    def at_most(self, best):
-        pass
-
-    def advance(self, upto):
-        pass
-
-    def close(self, upto):
-        pass
 
 
 def captured(terms: Terms | None, given: argparse.Namespace) -> float:

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers" / "nats"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "speech"))
 
 from nats_server import PASSWORD, WITH_US, NatsServer
+from speech_running import running
 
 from vcond.base.time import Instant, nanos
 from vcond.call import events as ev
@@ -131,13 +133,8 @@ async def edge(house: House, **more: object) -> AsyncIterator[Speech]:
     """A machine whose utterances all go into the queue."""
     config = SpeechConfig(engine="none", where="queue", queue=house.config(**more))
     speech = Speech(config, clock=WallClock(), machine="edge-1")
-    task = asyncio.create_task(speech.run())
-    try:
+    async with running(speech):
         yield speech
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def played(speech: Speech, ready: Sequence[float], seconds: Sequence[float], call: Sequence[int]) -> list[float]:

@@ -145,14 +145,16 @@ def _known(ledger: dict[str, Any]) -> Iterator[str]:
     elif not ledger["known"]:
         yield "ledger: this vCon is not in it"
     else:
+        received = any(row["event"] == "vcon_received" for row in ledger["events"])
+        began = "was received" if received else "was made"
         same = [
-            *(["was made"] if ledger["same_as_made"] else []),
+            *([began] if ledger["same_as_made"] else []),
             *(f"{sink} got" for sink in ledger["same_as_sent_to"]),
         ]
         yield (
             "ledger: this file is, byte for byte, what " + ", what ".join(same)
             if same
-            else "ledger: this file is NOT what was made, nor what a sink got"
+            else f"ledger: this file is NOT what {began}, nor what a sink got"
         )
         for row in ledger["events"]:
             more = " ".join(row[key] for key in ("sink", "form", "target", "by", "reason") if key in row)

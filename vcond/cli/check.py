@@ -20,6 +20,7 @@ from vcond.capture.clock import SteadyClock
 from vcond.cli.admin_client import ask
 from vcond.cli.owner import as_daemon
 from vcond.config import Config, Loaded, naming_files
+from vcond.config.schema import LOOPBACK
 from vcond.delivery import FormedSink
 from vcond.publish.builder import check_record
 from vcond.sdk.contract import Finding
@@ -41,7 +42,6 @@ AS_WHOM = "run it as root, or as vcond: runuser -u vcond -- vcond check; if the 
 SECRETS = {"password", "secret", "secret_key", "token", "admin_key", "api_secret", "turn_password", "turn_secret"}
 CERTIFICATES = {"certificate", "client_ca", "ca", "ca_file"}
 """Keys of any section whose certificates end some day."""
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def findings(

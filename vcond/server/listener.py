@@ -7,9 +7,14 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from vcond.base.tls import Served
+from vcond.config.schema import LOOPBACK
+from vcond.server.ingress import url
+
+log = structlog.get_logger()
 
 IDLE: Final = 60.0
 """Seconds that a connection may say nothing between two requests."""
@@ -40,6 +45,21 @@ class Listener:
         await self._runner.setup()
         self._server = await self._bound()
         self.port = self._server.sockets[0].getsockname()[1]
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers."""
+        bound = url(self._host, self.port)
+        return bound.replace("http", "https", 1) if self._tls is not None else bound
+
+    def warn(self, section: str) -> None:
+        """Say so where anybody on the way can read along. ``section``: that of the configuration."""
+        if self._tls is None and self._host not in LOOPBACK:
+            log.warning(
+                "listening beyond this machine without TLS: tokens and what is asked for can be read on the way",
+                address=self.base_url,
+                hint=f"set {section}.certificate, or {section}.listen to 127.0.0.1 behind a TLS proxy",
+            )
 
     async def close(self) -> None:
         """Stop serving."""

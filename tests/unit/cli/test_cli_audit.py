@@ -65,20 +65,23 @@ def test_a_vcon_is_explained_without_a_ledger(config: Path, file: Path) -> None:
     assert [one["ended"] for one in json.loads(run(config, file, "--json"))["basis"]] == [False, True, True, None]
 
 
-def test_the_ledger_says_who_has_it_and_whether_it_is_this_file(config: Path, file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("event", "how"), [("vcon_created", "made"), ("vcon_received", "received")])
+def test_the_ledger_says_who_has_it_and_whether_it_is_this_file(
+    config: Path, file: Path, tmp_path: Path, event: str, how: str
+) -> None:
     db = open_records(tmp_path / NAME)
     ledger = Ledger(db, SubjectIndex(db, bytes(32)))
     digest = hashlib.sha512(file.read_bytes()).hexdigest()
     assert "this vCon is not in it" in run(config, file)
-    ledger.tell("vcon_created", 0, vcon=UUID, call=UUID, sha512=digest)
+    ledger.tell(event, 0, vcon=UUID, call=UUID, sha512=digest)
     ledger.tell("vcon_sent", 0, vcon=UUID, call=UUID, sink="archive", form="plain", sha512=digest, sent=digest)
     ledger.tell("vcon_sent", 0, vcon=UUID, call=UUID, sink="crm", form="signed", sha512=digest, sent="ab")
     db.close()
     told = run(config, file)
-    assert "byte for byte, what was made, what archive got\n" in told
+    assert f"byte for byte, what was {how}, what archive got\n" in told
     assert "vcon_sent  crm signed" in told
     file.write_bytes(serialize(VCON | {"subject": "another"}))
-    assert "NOT what was made, nor what a sink got" in run(config, file)
+    assert f"NOT what was {how}, nor what a sink got" in run(config, file)
 
 
 def test_another_form_says_of_what(config: Path, file: Path) -> None:

@@ -11,7 +11,7 @@ from vcond.base import metrics
 from vcond.base.tls import Served
 from vcond.config.schema import ApiConfig
 from vcond.server.api.app import LARGEST_BODY, PREFIX, Api
-from vcond.server.ingress import reason, url
+from vcond.server.ingress import reason
 from vcond.server.listener import Listener
 from vcond.server.page.serve import Page
 
@@ -19,7 +19,6 @@ log = structlog.get_logger()
 
 MOST: Final = 500
 """Connections at once, beside those that ``max_watchers`` follow: files that the daemon needs for calls stay free."""
-LOOPBACK: Final = {"127.0.0.1", "::1", "localhost"}
 
 
 class ApiServer:
@@ -29,9 +28,9 @@ class ApiServer:
         """Raises ConfigError for a certificate that cannot be used."""
         self._config, self._api = config, api
         self._page = Page(api.guard, secure=bool(config.certificate) or config.public_url.startswith("https:"))
-        self._tls = Served(config.certificate, config.key, config.client_ca, "api") if config.certificate else None
+        tls = Served(config.certificate, config.key, config.client_ca, "api") if config.certificate else None
         self._listener = Listener(
-            config.host, config.port if config.listen else 0, self._tls, most=MOST + config.max_watchers,
+            config.host, config.port if config.listen else 0, tls, most=MOST + config.max_watchers,
             full=metrics.api_refused_total.labels("connections").inc,
         )  # fmt: skip
         self.trouble = ""
@@ -42,8 +41,7 @@ class ApiServer:
         """Where it answers; empty when it does not."""
         if not self._config.listen or self.trouble:
             return ""
-        bound = url(self._config.host, self._listener.port)
-        return self._config.public_url.rstrip("/") or (bound.replace("http", "https", 1) if self._tls else bound)
+        return self._config.public_url.rstrip("/") or self._listener.base_url
 
     async def start(self) -> None:
         """Bind and serve. An address that cannot be bound costs the API, no call: it is said and lived with."""
@@ -60,12 +58,7 @@ class ApiServer:
             log.error("the API is not available over HTTP", error=self.trouble, hint=hint)  # noqa: TRY400 - it says it all
             return
         log.info("API listening", address=self.base_url)
-        if self._tls is None and self._config.host not in LOOPBACK:
-            log.warning(
-                "the API listens beyond this machine without TLS: tokens and calls can be read on the way",
-                address=self._config.listen,
-                hint="set api.certificate, or api.listen to 127.0.0.1 behind a TLS proxy",
-            )
+        self._listener.warn("api")
 
     async def close(self) -> None:
         """Stop serving."""

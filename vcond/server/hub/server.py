@@ -9,10 +9,9 @@ from vcond.base import metrics
 from vcond.base.errors import ConfigError
 from vcond.base.tls import Served
 from vcond.config.schema import HubConfig
-from vcond.server.api.server import LOOPBACK
 from vcond.server.hub.answers import answers
 from vcond.server.hub.api import HubApi
-from vcond.server.ingress import reason, url
+from vcond.server.ingress import reason
 from vcond.server.listener import Listener
 
 log = structlog.get_logger()
@@ -27,19 +26,16 @@ class HubServer:
     def __init__(self, config: HubConfig, api: HubApi) -> None:
         """Raises ConfigError for a certificate that cannot be used."""
         self._config, self._api = config, api
-        self._tls = Served(config.certificate, config.key, config.client_ca, "hub") if config.certificate else None
+        tls = Served(config.certificate, config.key, config.client_ca, "hub") if config.certificate else None
         self._listener = Listener(
-            config.host, config.port if config.listen else 0, self._tls, most=config.max_connections,
+            config.host, config.port if config.listen else 0, tls, most=config.max_connections,
             full=metrics.hub_refused_total.labels("connections").inc, shutdown=SHUTDOWN,
         )  # fmt: skip
 
     @property
     def base_url(self) -> str:
         """Where it answers; empty when it does not."""
-        if not self._config.listen:
-            return ""
-        bound = url(self._config.host, self._listener.port)
-        return bound.replace("http", "https", 1) if self._tls else bound
+        return self._listener.base_url if self._config.listen else ""
 
     async def start(self) -> None:
         """Bind and serve. Raises ConfigError: nobody needs a hub that cannot be reached."""
@@ -53,12 +49,7 @@ class HubServer:
             await self._listener.close()
             raise ConfigError(f"cannot listen on {self._config.listen}: {reason(why)}", "hub.listen") from None
         log.info("hub listening", address=self.base_url)
-        if self._tls is None and self._config.host not in LOOPBACK:
-            log.warning(
-                "the hub listens beyond this machine without TLS: tokens and vCons can be read on the way",
-                address=self._config.listen,
-                hint="set hub.certificate, or hub.listen to 127.0.0.1 behind a TLS proxy",
-            )
+        self._listener.warn("hub")
 
     async def close(self) -> None:
         """Stop serving; what is being stored may end."""

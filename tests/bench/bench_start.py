@@ -28,6 +28,7 @@ from vcond.app.old_journals import OldJournals
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
 from vcond.cli.admin_client import ask
+from vcond.config import load
 from vcond.delivery import rows
 from vcond.delivery.store import OutboxStore
 from vcond.journal.records import encode
@@ -159,7 +160,7 @@ if __name__ == "__main__":
         if sys.argv[1] == "look":
             OldJournals.run = partialmethod(OldJournals.run, rest=0.0)
         plugins.adapters = lambda _: {"twilio": Adapter()}
-        main(Path(sys.argv[2]) / "vcond.toml")
+        main(load(Path(sys.argv[2]) / "vcond.toml", os.environ))
     else:
         given = [int(text) for text in sys.argv[1:]]
         bench(*(given + [10_000, 5, 300][len(given) :]))

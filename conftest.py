@@ -33,6 +33,8 @@ BUSY: Final = (
     "tests/e2e/deb/test_deb.py",
     "tests/e2e/deb/test_deb_container.py",
     "tests/e2e/api/",
+    "tests/e2e/daemon/test_daemon_wer.py",
+    "tests/e2e/page/",
 )
 """Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""
 FUZZ_SECONDS: Final = 180.0

@@ -225,7 +225,7 @@ def _attachment(one: _Attachment) -> dict[str, Any]:
     """One with a lawful basis or tags; nothing of another."""
     what = _value(one.purpose) or _value(one.type)
     body = _value(one.body, LARGEST_BODY)
-    if what not in {LAWFUL_BASIS, "tags"} or body is None:
+    if what not in (LAWFUL_BASIS, "tags") or body is None:
         return {}
     return {"purpose": what, "party": _value(one.party), "body": body}
 

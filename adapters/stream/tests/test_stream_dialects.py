@@ -100,6 +100,28 @@ def test_what_comes_after_a_pause_of_audiohook_is_kept_whether_positions_run_on_
 
 
 @virtual
+def test_a_pause_of_audiohook_is_of_its_call_whichever_connection_tells_of_it_and_when(b):
+    b = Bench(grace=5)
+
+    def say(kind):
+        return text({"version": "2", "type": kind, "id": "S1", "seq": 2, "serverseq": 1, "parameters": {}})
+
+    opening, *steps, _ = written("audiohook", voice(1, 3.0), voice(2, 3.0), size=1600)
+    first = b.socket("audiohook")
+    b.feed(first, say("resumed"), say("paused"), *opening, *steps[0], step=200)
+    first.gone(b.clock.now())
+    assert not b.host.audio(b.call, 0).any()
+    second = b.socket("audiohook")
+    b.feed(second, *opening, *steps[1], say("resumed"), say("resumed"), *steps[2], step=200)
+    pauses = b.call.state.pauses
+    assert [(pause.by, pause.stop is not None) for pause in pauses] == [("platform", True)]
+    second.gone(b.clock.now())
+    assert b.host.audio(b.call, 0).any()
+    assert (len(b.host.calls), b.host.faults) == (1, [])
+    assert b.host.drops == {("message", "malformed"): 3}  # no resume said where it is; the call goes on all the same
+
+
+@virtual
 def test_sinch_is_answered(b):
     stream = b.socket("sinch")
     b.feed(stream, transcript("sinch")[0])

@@ -152,3 +152,11 @@ def test_a_record_of_the_largest_size_is_read_back():
     assert got == [FIRST, event, FIRST]
     assert not reader.damage
     assert records.MAX_LOG > MAX_RECORD
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    "read", [test_noise_is_damage_and_never_an_error, test_any_cut_and_any_change_of_a_byte_gives_what_was_before]
+)
+def test_much_more_damage_is_told_as_well(fuzz, read):
+    fuzz.examples(2000, read)

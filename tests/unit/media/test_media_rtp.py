@@ -94,3 +94,8 @@ def test_formats():
 def test_what_is_no_rtpmap(text):
     with pytest.raises(ProtocolError):
         Format.of(text)
+
+
+@pytest.mark.fuzz
+def test_much_more_noise_raises_nothing(fuzz):
+    fuzz.examples(4000, test_nothing_raises)

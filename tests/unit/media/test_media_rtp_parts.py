@@ -287,3 +287,8 @@ def test_expected_sources():
     assert Source("2001:DB8:0::1").takes(("2001:db8::1", 1, 0, 0), 7)
     with pytest.raises(ProtocolError):
         Source("media.example")
+
+
+@pytest.mark.fuzz
+def test_much_more_of_what_is_no_report(fuzz):
+    fuzz.examples(4000, test_no_compound_raises)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 import rtp_kit as kit
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rtp_kit import FRAME, HERE, MS, THERE, ULAW, Notes, make, rtp, stream, writer_is_whole
 
@@ -349,7 +349,6 @@ DATAGRAMS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.tuples(DATAGRAMS, st.sampled_from([HERE, THERE]), st.sampled_from([0, 1, 20, 20, 120, 5000]), st.booleans()),
@@ -378,7 +377,6 @@ def vars_of(stats) -> list[float]:
     return [getattr(stats, name) for name in type(stats).__slots__]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(DATAGRAMS, st.sampled_from([0, 20, 300])), max_size=60))
 def test_no_datagrams_raise_on_their_way_into_a_real_track(sent):
     party = kit.Party()
@@ -391,3 +389,15 @@ def test_no_datagrams_raise_on_their_way_into_a_real_track(sent):
     party.play(arrivals, at + 300 * MS)
     assert isinstance(party.host, MemoryHost)
     assert party.host.faults == []
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    "sent",
+    [
+        test_no_datagrams_raise_and_every_one_is_accounted_for,
+        test_no_datagrams_raise_on_their_way_into_a_real_track,
+    ],
+)
+def test_many_more_datagrams_do_not_either(fuzz, sent):
+    fuzz.examples(600, sent)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,3 +107,12 @@ def test_a_piece_of_audio_fits_and_more_does_not() -> None:
     assert messages.request(messages.pack(messages.Feed(1, b"\x00" * messages.PIECE))[4:])
     with pytest.raises(ProtocolError):
         messages.request(messages.pack(messages.Feed(1, b"\x00" * (messages.PIECE + 2)))[4:])
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    "read",
+    [test_any_bytes_are_a_message_or_a_protocol_error, test_a_damaged_frame_never_gets_out_as_anything_else],
+)
+def test_many_more_messages_are_refused_as_well(fuzz: Any, read: Any) -> None:
+    fuzz.examples(4000, read)

@@ -272,3 +272,8 @@ def test_where_speech_is_transcribed_is_a_rule_of_its_route():
     with pytest.raises(ValueError, match=r"queue\.url"):
         SpeechConfig(routes=[Route(where="queue when deferred")])
     assert "secret" not in repr(SpeechConfig(queue=QueueConfig(password="secret", key="secret")))
+
+
+@pytest.mark.fuzz
+def test_many_more_bytes_are_refused_as_well(fuzz):
+    fuzz.examples(4000, test_any_bytes_are_a_message_or_a_protocol_error)

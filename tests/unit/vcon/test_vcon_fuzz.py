@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import random
+import json
 from contextlib import suppress
 
 import pytest
 
 from vcond.base.errors import ProtocolError
+from vcond.testing.changed import changed
 from vcond.vcon import Profile, fit, pack, preflight, read, serialize, upgrade, validate
+from vcond.vcon.received import NotTakenError, received
 from vcond.vcon.sealing.encrypt import decrypt, encrypt
 from vcond.vcon.sealing.keys import load_private, load_recipient, load_signer, load_trust
 from vcond.vcon.sealing.sign import sign
@@ -24,39 +25,6 @@ ODD = (
 )  # fmt: skip
 
 
-def places(value, found):
-    """Every container of a document with a key or an index into it."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items:
-        found.append((value, key))
-        if isinstance(inner, (dict, list)):
-            places(inner, found)
-    return found
-
-
-def mutated(document, rng: random.Random):
-    made = copy.deepcopy(document)
-    for _ in range(rng.randint(1, 4)):
-        known = places(made, [])
-        if not known:
-            break
-        holder, key = rng.choice(known)
-        change = rng.randrange(5)
-        if change == 0 and isinstance(holder, dict):
-            holder.pop(key, None)
-        elif change == 1 and isinstance(holder, list):
-            holder.insert(rng.randint(0, len(holder)), copy.deepcopy(rng.choice(ODD)))
-        elif change == 2 and isinstance(holder, dict):
-            holder[rng.choice(known)[1] if rng.random() < 0.5 else "odd"] = copy.deepcopy(rng.choice(ODD))
-        elif change == 3:
-            other, name = rng.choice(known)
-            with suppress(KeyError, IndexError):
-                holder[key] = copy.deepcopy(other[name])
-        elif isinstance(holder, dict) or key < len(holder):
-            holder[key] = copy.deepcopy(rng.choice(ODD))
-    return {str(key): value for key, value in made.items()}
-
-
 def small(data):
     """Golden documents with short bodies: what is looked at is the structure."""
     found = []
@@ -69,17 +37,10 @@ def small(data):
     return found
 
 
-def strings(value):
-    """Keys of a mutated document may be numbers of arrays; JSON has strings only."""
-    if isinstance(value, dict):
-        return {str(key): strings(inner) for key, inner in value.items()}
-    return [strings(inner) for inner in value] if isinstance(value, list) else value
-
-
 def test_no_document_breaks_the_room(data, fuzz):
     documents = small(data)
     for rng in fuzz.rounds(ROUNDS):
-        document = strings(mutated(rng.choice(documents), rng))
+        document = changed(rng.choice(documents), rng, ODD)
         validate(document)
         fitted = fit(document, Profile.CONSERVER) if not {"payload", "ciphertext"} & document.keys() else document
         left = {finding.path for finding in preflight(fitted)}
@@ -89,6 +50,15 @@ def test_no_document_breaks_the_room(data, fuzz):
             again = upgrade(document)
             assert upgrade(again) == again
             validate(again)
+
+
+def test_no_document_that_is_brought_breaks_the_room(data, fuzz):
+    documents = small(data)
+    for rng in fuzz.rounds(ROUNDS):
+        document = changed(rng.choice(documents), rng, ODD)
+        with suppress(NotTakenError):
+            taken = received(json.dumps(document).encode())
+            assert taken.uuid == document["uuid"]
 
 
 def test_no_bytes_break_the_room(data, fuzz):
@@ -109,6 +79,8 @@ def test_no_bytes_break_the_room(data, fuzz):
                 )
             if not raw:
                 break
+        with suppress(NotTakenError):
+            received(bytes(raw))
         with suppress(ProtocolError):
             document = read(bytes(raw), 1 << 20)
             validate(document)
@@ -122,10 +94,10 @@ def test_no_seal_breaks_the_room_and_none_opens_on_another_payload(data, pki, at
     sealed = encrypt(signed, [load_recipient(pki.receiver.pem)])
     for rng in fuzz.rounds(ROUNDS):
         with suppress(ProtocolError):
-            changed = strings(mutated(signed, rng))
-            validate(changed)
-            assert open_signed(changed, trust, at).payload == body
+            other = changed(signed, rng, ODD)
+            validate(other)
+            assert open_signed(other, trust, at).payload == body
         with suppress(ProtocolError):
-            changed = strings(mutated(sealed, rng))
-            validate(changed)
-            assert decrypt(changed, key) == signed
+            other = changed(sealed, rng, ODD)
+            validate(other)
+            assert decrypt(other, key) == signed

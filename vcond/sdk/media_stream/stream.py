@@ -41,6 +41,8 @@ from vcond.sdk.media_stream.tracks import StreamTracks
 
 MAX_GARBAGE: Final = 100
 """Messages that make no sense before the peer is hung up."""
+BY: Final = "platform"
+"""Who pauses."""
 
 
 class Stream:
@@ -55,6 +57,8 @@ class Stream:
         self._tracks = StreamTracks(host, calls)
         self._garbage = 0
         self._over = False
+        self._paused = False
+        """What was said of pauses before the call began."""
 
     @property
     def started(self) -> bool:
@@ -154,6 +158,8 @@ class Stream:
         if began.told.refused:
             self._host.dropped("parameter", "limit", began.told.refused)
         self._tracks.begin(began, arrived)
+        if self._paused:
+            self._tell(Pausing(True), arrived)
         return GO_ON
 
     def _end(self, arrived: Instant) -> int:
@@ -175,9 +181,15 @@ class Stream:
     def _tell(self, said: PickedUp | Pausing, arrived: Instant) -> None:
         """What happens to the call as a whole."""
         call = self._tracks.call
-        if call is None or not self._calls.goes_on(call, at=arrived):
+        if call is None:
+            self._paused = said.on if isinstance(said, Pausing) else self._paused
+            return
+        if not self._calls.goes_on(call, at=arrived):
             return
         if isinstance(said, Pausing):
-            call.call.emit((RecordingPaused if said.on else RecordingResumed)(at=arrived, by="platform"))
+            if said.on:
+                call.call.emit(RecordingPaused(at=arrived, by=BY))
+            elif call.call.state.ending(BY, None):  # each may be told again, and on another socket than the one before
+                call.call.emit(RecordingResumed(at=arrived, by=BY))
         elif call.call.state.answered is None:
             call.call.emit(Answered(at=arrived))

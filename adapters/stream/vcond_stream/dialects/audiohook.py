@@ -15,7 +15,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from vcond.sdk.contract import Codec, MillisClock, ProtocolError
-from vcond.sdk.media_stream import Began, Ended, Format, Frame, Opened, Parameters, Pausing, Refused, Reply, Said, party
+from vcond.sdk.media_stream import (
+    Began,
+    Counted,
+    Ended,
+    Format,
+    Frame,
+    Opened,
+    Parameters,
+    Pausing,
+    Refused,
+    Reply,
+    Said,
+    party,
+)
 from vcond_stream import fields
 from vcond_stream.handshake import Handshake
 
@@ -45,7 +58,8 @@ class AudioHook:
         self._position = 0
         """Of the next frame, samples."""
         self._chunk = 0
-        self._paused = False
+        self._paused = True
+        """Or it may be: another connection may have been told."""
 
     def text(self, raw: bytes) -> Said | Sequence[Said] | None:
         """What a text says. Raises ProtocolError."""
@@ -60,7 +74,8 @@ class AudioHook:
             case "close":
                 return self._reply("closed", said), Ended()
             case "paused":
-                return self._pausing(True)
+                self._paused = True
+                return Pausing(True)
             case "resumed":
                 return self._resume(parameters)
             case "discarded":
@@ -112,19 +127,18 @@ class AudioHook:
         )
         return opened, began
 
-    def _pausing(self, on: bool) -> Pausing | None:
-        """Each may be told again, and a resume without a pause."""
-        changed, self._paused = on != self._paused, on
-        return Pausing(on) if changed else None
-
-    def _resume(self, parameters: Mapping[str, Any]) -> Said | Sequence[Said] | None:
+    def _resume(self, parameters: Mapping[str, Any]) -> Sequence[Said]:
         """Tracks begin anew where positions stood: they would lie in the pause, which nothing of them is kept of."""
-        before = self._position
-        self._skip(parameters)
-        resumed = self._pausing(False)
-        if resumed is None or self._position > before:
-            return resumed
-        return resumed, *(Opened(name, _format(name)) for name in self._channels)
+        before, paused = self._position, self._paused
+        self._paused = False
+        said: list[Said] = [Pausing(False)]
+        try:
+            self._skip(parameters)
+        except ProtocolError:  # it goes on all the same: nothing of what comes would be kept
+            said.append(Counted("message", "malformed"))
+        if paused and self._position <= before:
+            said += (Opened(name, _format(name)) for name in self._channels)
+        return said
 
     def _skip(self, parameters: Mapping[str, Any]) -> None:
         """Go on where what was left out ends."""

@@ -30,6 +30,11 @@ FORMS: Final = {
 """Media types of vCons to those that browsers know."""
 
 
+def plays(mediatype: Any) -> bool:
+    """Whether browsers play it, as it is or made into WAV."""
+    return isinstance(mediatype, str) and mediatype in FORMS
+
+
 class Recording:
     """One, which is in the document."""
 
@@ -40,12 +45,7 @@ class Recording:
             body, mediatype, encoding = found["body"], found["mediatype"], found["encoding"]
         except (LookupError, TypeError):
             raise LookupError("this dialog has no recording inside") from None
-        if (
-            not isinstance(mediatype, str)
-            or mediatype not in FORMS
-            or encoding != "base64url"
-            or not isinstance(body, str)
-        ):
+        if not plays(mediatype) or encoding != "base64url" or not isinstance(body, str):
             raise LookupError("this dialog has no recording that can be played")
         self.mediatype = FORMS[mediatype]
         try:

@@ -18,7 +18,7 @@ from vcond.delivery import Entry, Outbox
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.guard import Guard, RefusedHere
 from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
-from vcond.server.api.recording import FORMS, Recording
+from vcond.server.api.recording import Recording, plays
 from vcond.server.api.routes import Asked, Route
 from vcond.server.api.stored import HERE, LARGEST, Stored
 from vcond.server.api.transcript import MEDIA, TextForm, transcript
@@ -239,7 +239,7 @@ def _light(dialog: dict[str, Any]) -> dict[str, Any]:
     """Without what a recording weighs."""
     if dialog.get("encoding") != "base64url":
         return dialog
-    return {key: value for key, value in dialog.items() if key != "body"} | {"audio": dialog.get("mediatype") in FORMS}
+    return {key: value for key, value in dialog.items() if key != "body"} | {"audio": plays(dialog.get("mediatype"))}
 
 
 def wanted(request: web.Request, size: int) -> tuple[int, int, dict[str, str]]:

@@ -3,68 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from api_kit import daemon
-from driver_kit import browser, driver
+from page_kit import ANN, BEN, HOSTILE, NARROW, WIDE, fresh, fresh_uuid, go, loud, opened, picture, tracks
 
 from vcond.call import events as ev
 from vcond.capture.forgetting import forget
 from vcond.capture.live_feed import CaptionEvent
-from vcond.media.codecs import Codec
-from vcond.media.placement.clocks import ArrivalClock
-from vcond.server.api import search
-
-HOSTILE = "<img src=x onerror=alert(1)><script>window.bad=1</script>\"'&{{7*7}}\u202e"
-ANN, BEN = ev.PartyInfo(name="Ann", tel="+15551230001"), ev.PartyInfo(sip="1001@pbx.example.com")
-WIDE, NARROW = (1200, 800), (360, 740)
-PICTURES = os.environ.get("VCOND_PICTURES", "")
-"""A folder in which screenshots are kept."""
-
-
-@asynccontextmanager
-async def opened(tmp_path: Path, roles: str = "watch,read,operate", api: str = 'listen = "127.0.0.1:0"'):
-    """A daemon, and a browser that its link has logged in."""
-    async with daemon(tmp_path, api) as one, driver() as url, browser(url, Path("/dev/null")) as page:
-        await page.run_cdp("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
-        await page.size(WIDE)
-        await page.open((await one.parts.api.writes["page-link"]({"roles": roles}))["url"])
-        await page.until("document.querySelector('h1') && document.querySelector('nav a')")
-        yield one, page
-        assert await page.run("return window.violations") == []
-        assert await page.run("return window.bad === undefined")
-        said = await page.ask("POST", "se/log", {"type": "browser"})
-        assert [line for line in said if line["level"] == "SEVERE" and line["source"] != "network"] == []
-
-
-WATCH = """
-window.violations = [];
-addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective + ' ' + event.blockedURI));
-addEventListener('error', (event) => violations.push(String(event.message)));
-addEventListener('unhandledrejection', (event) => violations.push(String(event.reason)));
-window.shifts = [];
-new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) shifts.push(one.value); })
-  .observe({ type: 'layout-shift', buffered: true });
-"""
-
-
-async def picture(page, name: str) -> None:
-    if PICTURES:
-        await page.picture(Path(PICTURES) / f"{name}.png")
-
-
-async def go(page, where: str, there: str) -> None:
-    await page.run("location.hash = arguments[0]", f"#/{where}")
-    await page.until(f"document.querySelector({there!r})")
-
-
-def fresh(number: int):
-    """A vCon of the test data under an uuid of its own."""
-    return lambda document: document.update(uuid=f"019f155a-5131-80ec-832a-{number:012x}")
 
 
 async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp_path: Path):
@@ -104,19 +50,6 @@ async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp
 
 
 LEVELS = "[...document.querySelectorAll('.card .level i')].map((bar) => +bar.style.transform.slice(7, -1))"
-
-
-def loud(seconds: float, amplitude: int) -> bytes:
-    """A square wave, 16 bits, 8 kHz."""
-    return np.tile(np.repeat(np.array([amplitude, -amplitude], np.int16), 10), round(seconds * 400)).tobytes()
-
-
-def tracks(one, call) -> list:
-    """One for each party."""
-    return [
-        call.track(party, at=one.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
-        for party in range(len(call.state.parties))
-    ]
 
 
 async def test_each_party_has_its_level_and_none_while_it_is_paused(tmp_path: Path):
@@ -226,93 +159,6 @@ async def test_a_call_that_hangs_up_becomes_a_record_on_the_page_and_its_words_a
         await asyncio.gather(*finishing, return_exceptions=True)
 
 
-async def test_a_word_is_found_and_opens_where_it_was_said_and_the_search_goes_on_further_back(
-    tmp_path: Path, monkeypatch
-):
-    async with opened(tmp_path) as (one, page):
-        monkeypatch.setattr(search, "BUDGET", -1.0)
-        for number in range(3):
-
-            def change(document, number=number) -> None:
-                fresh(number)(document)
-                document["parties"][0]["name"] = HOSTILE
-
-            await one.vcon("plain", change)
-        await go(page, "records", "tbody a")
-        await page.run(
-            "document.getElementById('text').value = 'support'; document.querySelector('.find button').click()"
-        )
-        await page.until("document.querySelector('.hits ~ p').textContent.startsWith('0 found')")
-        said = await page.run("return document.querySelector('.hits ~ p').textContent")
-        assert "The words of 3 are not indexed, or not yet" in said
-        await page.run(
-            "document.getElementById('text').value = 'UPPORT'; document.getElementById('parts').checked = true;"
-            "document.querySelector('.find button').click()"
-        )
-        for number in range(1, 4):
-            await page.until(f"document.querySelectorAll('.hits li').length === {number}")
-            await page.until("!document.querySelector('.hits ~ button').disabled")
-            if number == 1:
-                await picture(page, "search")
-            await page.run("document.querySelector('.hits ~ button').click()")
-        await page.until("document.querySelector('.hits ~ button').hidden")
-        assert HOSTILE in await page.run("return document.querySelector('.hits').textContent")
-        assert "Looked at all" in await page.run("return document.querySelector('.hits ~ p').textContent")
-        await page.run("document.querySelector('.hits p a').click()")
-        await page.until("document.querySelector('#seek')")
-        document = await one.told(f"/vcons/{fresh_uuid(2)}", "read")
-        start = document["analysis"][0]["body"]["segments"][0]["start"]
-        assert await page.run("return +document.querySelector('#seek').value") == pytest.approx(start, abs=0.05)
-        await go(page, "records", "tbody a")
-        await page.run(
-            "document.getElementById('text').value = arguments[0]; document.querySelector('.find button').click()",
-            HOSTILE + HOSTILE,
-        )
-        await page.until("document.querySelector('.hits ~ p').textContent.startsWith('0 found')")
-        assert await page.run("return document.querySelectorAll('main img, main script').length") == 0
-
-
-async def test_a_record_is_drawn_and_a_click_on_a_word_plays_that_word(tmp_path: Path):
-    async with opened(tmp_path) as (one, page):
-        uuid = await one.vcon("hold")
-        await go(page, "records", "tbody a")
-        await page.run("document.querySelector('tbody a').click()")
-        await page.until("document.querySelectorAll('.wave').length === 2")
-        x, width = await page.run(
-            "const mark = document.querySelector('.wave rect.hold'); return [+mark.getAttribute('x'), +mark.getAttribute('width')]"
-        )
-        document = await one.told(f"/vcons/{uuid}", "read")
-        hold = [moment for moment in document["dialog"][0]["party_history"] if moment["event"] in {"hold", "unhold"}]
-        start = float(document["dialog"][0]["start"][17:-1])
-        length = document["dialog"][0]["duration"]
-        for at, moment in zip((x, x + width), hold, strict=True):
-            assert at / 1000 * length == pytest.approx(float(moment["time"][17:-1]) - start, abs=0.05)
-        words = document["analysis"][0]["body"]["words"]
-        await page.until("[...document.querySelectorAll('audio')].length === 0")  # they are played, and in no place
-        await page.run("window.played = []; const play = HTMLMediaElement.prototype.play;"
-                       "HTMLMediaElement.prototype.play = function () { played.push(this); return play.call(this); };")  # fmt: skip
-        await page.until("document.querySelector('.transcript p:last-child .word')")
-        await page.run("[...document.querySelectorAll('.word')].at(-1).click()")
-        await page.until("window.played.length && !played[0].paused && played[0].currentTime > 0")
-        assert await page.run("return played[0].currentTime") >= words[-1]["start"] - 0.01
-        await page.until("document.querySelector('.word.now')")
-        await picture(page, "record")
-        assert {row["what"] for row in one.accesses()} >= {"vcon", "audio"}
-
-
-async def test_a_vcon_that_is_not_valid_opens_with_its_findings(tmp_path: Path):
-    def spoiled(document) -> None:
-        document["parties"][0]["name"] = HOSTILE
-        document["dialog"][0]["parties"] = "all"
-        document["analysis"][0]["body"] = 7
-        document["attachments"] = {"a": HOSTILE}
-
-    async with opened(tmp_path) as (one, page):
-        uuid = await one.vcon("plain", spoiled)
-        await go(page, f"records/{uuid}", "details.wrong li")
-        assert HOSTILE in await page.run("return document.querySelector('h1').textContent")
-
-
 async def test_a_dead_letter_is_sent_again_or_given_up_at_the_second_click(tmp_path: Path):
     async with opened(tmp_path) as (one, page):
         await one.dead(await one.vcon("plain", fresh(1)), HOSTILE)
@@ -331,12 +177,6 @@ async def test_a_dead_letter_is_sent_again_or_given_up_at_the_second_click(tmp_p
         await page.until("!document.querySelector('.acts')")
         (row,) = (await one.told(f"/outbox/{fresh_uuid(1)}", "operate"))["sinks"]
         assert row["reason"] == "discarded"
-
-
-def fresh_uuid(number: int) -> str:
-    document: dict[str, str] = {}
-    fresh(number)(document)
-    return document["uuid"]
 
 
 def speech(load: float, lag: float | None):
@@ -424,13 +264,14 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(tmp_path: 
         call = one.call(ANN, BEN)
         call.emit(ev.RecordingPaused(at=one.at(1), by="operator"))
         hold, pause = await one.vcon("hold", fresh(1)), await one.vcon("pause", fresh(2))
+        loss = await one.vcon("loss", fresh(4))
         await one.dead(hold)
         await one.vcon("plain", fresh(3))
         await page.run(axe)
         one.parts.speech.status = speech(0.5, 1.5)
         for where, there in [
             ("calls", ".card .badge"), (f"calls/{call.uuid}", ".log"), ("records", "tbody a"), ("records", ".hits li"), (f"records/{hold}", ".wave"),
-            (f"records/{pause}", ".wave"), ("deliveries", ".acts"), ("system", "dl"),
+            (f"records/{pause}", ".wave"), (f"records/{loss}", ".losses"), ("deliveries", ".acts"), ("system", "dl"),
         ]:  # fmt: skip
             if there == ".hits li":
                 await page.run(

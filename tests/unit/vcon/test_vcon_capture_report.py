@@ -8,7 +8,7 @@ from vcond.call import events as ev
 from vcond.call.events import SpanKind
 from vcond.call.state import fold
 from vcond.vcon import BuildOptions, build, build_with_media, validate
-from vcond.vcon.building.capture_report import capture
+from vcond.vcon.building.capture_report import MOST_PLACES, capture
 from vcond.vcon.building.mix import view
 
 
@@ -46,8 +46,33 @@ def test_loss_is_a_gap(scenarios):
     assert "vcond_gap:true" in tags
     assert report["complete"] is False
     assert report["parties"][1]["seconds"]["lost"] == 0.24
+    assert report["parties"][1]["lost_at"] == [[1.0, 1.24]], "seconds from the report's start, 0.5 s after the call's"
+    assert report["parties"][1]["lost_places"] == 1
+    assert "lost_at" not in report["parties"][0]
     assert report["warnings"] == [{"time": "2026-11-23T09:00:01.8Z", "code": "loss", "text": "packets lost on a leg"}]
     assert report["utterances"] == {"transcribed": 1, "failed": 1, "waiting": 0, "cut": 0}
+
+
+def test_what_was_lost_and_what_was_concealed_beside_it_are_one_place_and_a_pause_on_top_is_none(scenarios):
+    script = scenarios.loss()
+    script.hears(1, 1.74, 1.8, SpanKind.CONCEALED)
+    script.add(ev.RecordingPaused(at=script.at(1.6), by="agent"), ev.RecordingResumed(at=script.at(1.7), by="agent"))
+    report, _ = reported(script)
+    assert report["parties"][1]["lost_at"] == [[1.0, 1.1], [1.2, 1.3]]
+
+
+def test_of_many_places_where_audio_was_lost_the_report_has_the_longest_and_says_how_many_there_were(scenarios):
+    script = scenarios.loss()
+    for number in range(MOST_PLACES):
+        script.hears(0, 0.6 + number * 0.005, 0.601 + number * 0.005, SpanKind.LOST)
+    script.hears(0, 3.5, 3.7, SpanKind.LOST)
+    report, _ = reported(script)
+    party = report["parties"][0]
+    assert party["lost_places"] == MOST_PLACES + 1
+    assert len(party["lost_at"]) == MOST_PLACES
+    assert party["lost_at"][0] == [0.1, 0.101]
+    assert party["lost_at"][-1] == [3.0, 3.2]
+    assert party["lost_at"] == sorted(party["lost_at"])
 
 
 def test_a_crash_is_a_gap_with_its_reason(scenarios):

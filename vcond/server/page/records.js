@@ -155,7 +155,20 @@ function stretches(document, zero) {
   const report = list(document.attachments).find((one) => one.purpose === "vcond-capture-report")?.body ?? {};
   for (const one of list(report.pauses)) found.push({ kind: "paused", start: seconds(one.start) - zero, stop: seconds(one.stop) - zero });
   for (const one of list(report.interruptions)) found.push({ kind: "interrupted", start: seconds(one.start) - zero, stop: seconds(one.stop) - zero });
-  return { found, report };
+  const from = seconds(report.start) - zero;
+  for (const one of list(report.parties)) {
+    for (const place of list(one?.lost_at)) found.push({ kind: "lost", party: one.party, start: from + Number(place?.[0]), stop: from + Number(place?.[1]) });
+  }
+  return { found: found.filter((one) => Number.isFinite(one.start) && Number.isFinite(one.stop)), report };
+}
+
+// What is drawn as lost, in words: for a screen reader, and to go there by keys. Of `count` places the record has the longest.
+function losses(name, places, count, seek) {
+  if (!places.length) return "";
+  const lost = places.reduce((sum, one) => sum + one.stop - one.start, 0);
+  const more = count > places.length ? `, the longest ${places.length} of ${count}` : "";
+  return el("details", { class: "losses" }, el("summary", {}, `${name}: audio lost in ${count === 1 ? "one place" : `${count} places`}, ${lost.toFixed(2)} s${more}`),
+    el("ul", {}, places.map((one) => el("li", {}, el("button", { type: "button", class: "plain", "aria-label": `Go to ${clock(one.start)}`, onclick: () => seek(one.start) }, clock(one.start)), ` ${(one.stop - one.start).toFixed(2)} s`))));
 }
 
 function waveform(peaks, marks, length) {
@@ -295,7 +308,7 @@ async function open(me, uuid, heading, begin) {
       const start = seconds(dialog.start) - zero;
       channels.forEach((peaks, channel) => {
         const owner = channels.length > 1 || list(dialog.parties).length === 1 ? list(dialog.parties)[channel] : undefined;
-        const marks = found.filter((one) => one.kind !== "hold" || one.party === owner || owner === undefined).map((one) => ({ ...one, start: one.start - start, stop: one.stop - start }));
+        const marks = found.filter((one) => one.party === undefined || one.party === owner || owner === undefined).map((one) => ({ ...one, start: one.start - start, stop: one.stop - start }));
         const line = el("div", { class: "line" });
         cursors.push(line);
         const drawn = el("div", { class: "channel", onclick: (event) => {
@@ -309,7 +322,7 @@ async function open(me, uuid, heading, begin) {
     }, (why) => tell(why.message));
   }
 
-  const marks = found.filter((one) => Number.isFinite(one.start)).sort((a, b) => a.start - b.start);
+  const marks = found.sort((a, b) => a.start - b.start);
   const moments = list(vcon.dialog).flatMap((dialog) => list(dialog.party_history)).map((one) => ({ at: seconds(one.time) - zero, text: `${name(one.party)}: ${one.event}${one.button ? ` ${one.button}` : ""}` }));
   for (const dialog of list(vcon.dialog)) if (dialog.type === "transfer") moments.push({ at: seconds(dialog.start) - zero, text: `${name(dialog.transferor)} transferred ${name(dialog.transferee)} to ${name(dialog.transfer_target)}` });
   moments.sort((a, b) => a.at - b.at);
@@ -321,6 +334,7 @@ async function open(me, uuid, heading, begin) {
     sounds.length ? el("div", { class: "player" }, play, now, slider) : el("p", { class: "none" }, "There is no recording inside this vCon."),
     waves,
     marks.length ? el("p", { class: "legend" }, [...new Set(marks.map((one) => one.kind))].map((kind) => el("span", { class: `key ${kind}` }, kind))) : "",
+    ...list(report.parties).map((one) => losses(name(one?.party), marks.filter((mark) => mark.kind === "lost" && mark.party === one?.party), Number(one?.lost_places), seek)),
     el("h2", {}, "What was said"), words.length ? text : el("p", { class: "none" }, "There is no transcript."),
     el("h2", {}, "What happened"), el("ol", { class: "history" }, moments.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${one.text}`))),
     el("h2", {}, "How it was captured"),

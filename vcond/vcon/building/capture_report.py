@@ -29,6 +29,8 @@ PURPOSE: Final = "vcond-capture-report"
 UNHEARD: Final = frozenset({"no-audio", "one-way-audio"})
 """Findings that make a gap."""
 _GAPS: Final = (SpanKind.LOST, SpanKind.CONCEALED)
+MOST_PLACES: Final = 500
+"""Stretches of lost audio of one party that the report has, the longest: a bad line loses a frame every second, for hours."""
 
 _REASONS: Final = {
     "unknown": "no consent was given",
@@ -47,6 +49,8 @@ class Heard:
     tracks: list[Track]
     audible: bool
     """Whether anything came in at all."""
+    places: list[tuple[int, int]]
+    """Where audio was lost, as frames ``[start, stop)`` of the window, in order; they do not touch."""
 
     @property
     def lost(self) -> int:
@@ -92,7 +96,17 @@ def _heard(call: Call, shown: View, party: int, audio: Mapping[int, Sound]) -> H
         frames[kind] += stop - start
     frames[SpanKind.ABSENT] += shown.frames - sum(frames.values())
     nothing = frames[SpanKind.WITHHELD] and not any(frames[kind] for kind in HEARD)
-    return Heard(party, frames, tracks, not nothing and any(heard(track, audio) for track in tracks))
+    return Heard(party, frames, tracks, not nothing and any(heard(track, audio) for track in tracks), _places(line))
+
+
+def _places(line: Spans) -> list[tuple[int, int]]:
+    """Stretches that are lost or concealed; what touches is one."""
+    found: list[tuple[int, int]] = []
+    for start, stop, kind in line:
+        if kind in _GAPS:
+            began = found.pop()[0] if found and found[-1][1] == start else start
+            found.append((began, stop))
+    return found
 
 
 def capture(call: Call, shown: View, audio: Mapping[int, Sound], sounds: Mapping[int, str] | None = None) -> Capture:
@@ -211,6 +225,9 @@ def _keeping_up(call: Call, said: Segments) -> dict[str, Any]:
 
 
 def _party(one: Heard, shown: View) -> dict[str, Any]:
+    """Its figures. ``lost_at``: start and stop of what was lost, in seconds from the report's start; the longest, in order."""
+    longest = sorted(one.places, key=lambda place: place[0] - place[1])[:MOST_PLACES]
+    places = [[_seconds(start, shown), _seconds(stop, shown)] for start, stop in sorted(longest)]
     return {
         "party": one.party,
         "seconds": {
@@ -223,7 +240,7 @@ def _party(one: Heard, shown: View) -> dict[str, Any]:
             | ({"closed": date(track.closed)} if track.closed is not None else {})
             for track in one.tracks
         ],
-    }
+    } | ({"lost_at": places, "lost_places": len(one.places)} if places else {})
 
 
 def _seconds(frames: int, shown: View) -> float:

@@ -23,7 +23,7 @@ from vcond.call.matching import Match
 from vcond.call.state import Call
 from vcond.capture.clock import SteadyClock
 from vcond.capture.disk import FreeSpace
-from vcond.capture.live_feed import LiveFeed
+from vcond.capture.live_feed import CaptionEvent, LiveFeed
 from vcond.capture.pressure import PressureWatch
 from vcond.capture.registry import CallRegistry
 from vcond.capture.rules import Rules
@@ -138,7 +138,9 @@ class Parts:
             forget=self.holding.journal_over,
             clean=self.forms.clean,
             files=files,
-            findings=Findings(hints, self.traces),
+            findings=Findings(
+                hints, self.traces, lambda call: self.bus.publish(CaptionEvent(call, "event", "flagged"))
+            ),
             note=self._note,
             forgotten=self.forgotten,
             facts=partial(retention.facts, self.config.retention),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from vcond.base.time import Instant, rfc3339, seconds
+from vcond.base.time import SECOND, Instant, rfc3339, seconds
 from vcond.call.diagnosis import Diagnosis, diagnose
 from vcond.call.intervals import Interval
 from vcond.call.state import Call
@@ -14,8 +14,8 @@ from vcond.policy.consent import PURPOSES
 from vcond.policy.pausing import on
 
 
-def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
-    """A call in one line. ``not_recorded``: why nothing of it is kept."""
+def summary(call: Call, not_recorded: str = "", *, now: Instant | None = None) -> dict[str, Any]:
+    """A call in one line. ``not_recorded``: why nothing of it is kept. ``now``: of a call that goes on."""
     until = call.ended or call.last
     held = _held(call)
     return {
@@ -37,6 +37,7 @@ def summary(call: Call, not_recorded: str = "") -> dict[str, Any]:
         "utterances": len(call.speech),
         "waiting": len(call.untranscribed()),
         "transcription": transcription(call),
+        "lag": lag(call, now),
     }
 
 
@@ -78,6 +79,19 @@ def transcription(call: Call) -> str:
     return "live" if any(fact.name == "speech_engine" for fact in call.facts) else "none"
 
 
+def lag(call: Call, now: Instant | None = None) -> float | None:
+    """Seconds from the end of what is said to its text: of the last text, or for how long one is waited for, in whole
+    seconds, when that is more. None: no text has come while people spoke, or none is to come before the call's end.
+    """
+    if transcription(call) not in {"live", "finals"}:
+        return None
+    texts = (one.transcript for one in reversed(call.speech.values()) if one.transcript is not None)
+    last = next((round(text.lag_ms / 1000, 1) for text in texts if not text.deferred), None)
+    waits = min((one.at for one in call.untranscribed()), default=None)
+    waited = (max((now or call.last) - waits, 0) // SECOND) if waits is not None else 0
+    return float(waited) if waited > (last or 0) else last
+
+
 def detail(
     call: Call, not_recorded: str = "", *, sounds: Mapping[int, str] | None = None, now: Instant | None = None
 ) -> dict[str, Any]:
@@ -98,7 +112,7 @@ def detail(
             }
         )
     return {
-        **summary(call, not_recorded),
+        **summary(call, not_recorded, now=now),
         "history": [
             {"at": round(seconds(m.at - call.opened), 2), "party": m.party, "event": m.event, "button": m.button}
             for m in call.history

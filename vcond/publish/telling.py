@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from vcond.base import metrics
 from vcond.base.time import SECOND, Instant, rfc3339
 from vcond.call.diagnosis import HINTS, OTHER, Diagnosis, diagnose_audio, hint
 from vcond.call.state import Call
+from vcond.call.stopped_audio import CODE as STOPPED
 
 if TYPE_CHECKING:  # commands that tell what is missing send no traces
     from vcond.publish.traces import Traces
@@ -34,10 +35,17 @@ WATCHED: Final = UNHEARD | {"digital-silence"}
 class Findings:
     """Of the calls that ended since the daemon's start, and of those that go on."""
 
-    def __init__(self, hints: Mapping[str, Mapping[str, str]] | None = None, traces: Traces | None = None) -> None:
-        """``hints``: by adapter and code, what an adapter says is to be done."""
+    def __init__(
+        self,
+        hints: Mapping[str, Mapping[str, str]] | None = None,
+        traces: Traces | None = None,
+        flagged: Callable[[str], None] = lambda _call: None,
+    ) -> None:
+        """``hints``: by adapter and code, what an adapter says is to be done. ``flagged`` is told of each call whose flags are others now."""
         self._hints = hints or {}
-        self._traces = traces
+        self._traces, self._flagged = traces, flagged
+        self._flags: dict[str, list[Diagnosis]] = {}
+        """By call that goes on, what is wrong with it now."""
         self.last: deque[dict[str, Any]] = deque(maxlen=LAST)
         self._looked = Instant(0)
         self._told: dict[str, set[tuple[str, int | None]]] = {}
@@ -63,6 +71,15 @@ class Findings:
             codes=",".join(codes), error=wrong[0].text, hint=todo,
         )  # fmt: skip
 
+    def flags(self, call: Call) -> list[dict[str, Any]]:
+        """What is wrong with a call that goes on, as it was looked at last, and what to do, for JSON."""
+        return self.hinted(call.adapter, map(asdict, self._flags.get(call.uuid, ())))
+
+    def hinted(self, adapter: str, found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Findings, for JSON, each with ``hint``: what to do."""
+        own = self._hints.get(adapter)
+        return [{**one, "hint": hint(one["code"], own)} for one in found]
+
     def forget(self, call: str) -> None:
         """Nothing is told of a call any more."""
         self._told.pop(call, None)
@@ -77,6 +94,7 @@ class Findings:
         if 0 <= now - self._looked < WATCH_EVERY * SECOND:
             return
         self._looked, before, self._told = now, self._told, {}
+        flags, self._flags = self._flags, {}
         count: Counter[str] = Counter()
         for call, stopped in calls:
             told = self._told[call.uuid] = before.get(call.uuid, set())
@@ -86,6 +104,7 @@ class Findings:
                 log.exception("internal error while checking the audio of a call; please report it", call=call.uuid)
                 continue
             count[call.adapter] += bool(found or stopped)
+            self._flag(call, found, stopped, flags.get(call.uuid, []))
             for one in found:
                 if (one.code, one.party) not in told:
                     told.add((one.code, one.party))
@@ -96,6 +115,17 @@ class Findings:
         self._adapters |= count.keys()
         for adapter in self._adapters:
             metrics.calls_missing_audio.labels(adapter).set(count[adapter])
+
+    def _flag(
+        self, call: Call, found: Sequence[Diagnosis], stopped: Sequence[int], before: Sequence[Diagnosis]
+    ) -> None:
+        """With what its adapter says itself, and with whose audio has stopped, which its record has when it was said."""
+        own = [Diagnosis(one.code, one.text or one.code) for one in call.warnings if one.code in UNHEARD]
+        over = [Diagnosis(STOPPED, f"party {party}: no audio comes any more", party) for party in stopped]
+        if now := list(dict.fromkeys([*own, *found, *over])):
+            self._flags[call.uuid] = now
+        if now != before:
+            self._flagged(call.uuid)
 
 
 def _unheard(call: Call, now: Instant) -> list[Diagnosis]:

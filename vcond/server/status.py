@@ -199,18 +199,27 @@ class Status:
         }
 
     async def _calls(self, _: dict[str, str]) -> Any:
-        return [summary(call.state, call.not_recorded) for call in self._daemon.registry.live]
+        now, flags = self._daemon.clock.now(), self._daemon.finisher.findings.flags
+        live = self._daemon.registry.live
+        return [summary(one.state, one.not_recorded, now=now) | {"flags": flags(one.state)} for one in live]
 
     async def _call(self, query: dict[str, str]) -> Any:
         call = self._find(query)
-        return detail(call.state, call.not_recorded, now=self._daemon.clock.now())
+        told, findings = (
+            detail(call.state, call.not_recorded, now=self._daemon.clock.now()),
+            self._daemon.finisher.findings,
+        )
+        with_hints = findings.hinted(call.state.adapter, told["findings"])
+        return told | {"findings": with_hints, "flags": findings.flags(call.state)}
 
     async def _findings(self, _: dict[str, str]) -> Any:
         """What is missing in calls that go on and in the last that ended, and what the daemon is short of."""
         daemon = self._daemon
         now = daemon.clock.now()
         live = [row(call.state, diagnose(call.state, now=now)) for call in daemon.registry.live]
-        return {"short_of": self.ready(), "calls": [*live, *reversed(daemon.finisher.findings.last)]}
+        calls, hinted = [*live, *reversed(daemon.finisher.findings.last)], daemon.finisher.findings.hinted
+        told = [one | {"findings": hinted(one["adapter"], one["findings"])} for one in calls]
+        return {"short_of": self.ready(), "calls": told}
 
     async def _vcon(self, query: dict[str, str]) -> Any:
         """Where a vCon went, by its id or the beginning of it, of the latest thousand."""

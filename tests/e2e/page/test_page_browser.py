@@ -74,6 +74,40 @@ async def test_each_party_has_its_level_and_none_while_it_is_paused(tmp_path: Pa
         await talk("levels.every((level) => level === 0)")
 
 
+async def test_how_late_texts_come_and_what_is_wrong_is_on_the_card_and_on_the_call_until_it_is_mended(tmp_path: Path):
+    async with opened(tmp_path, "watch") as (one, page):
+        await page.until("document.querySelector('#dot.on')")
+        call = one.call(ANN, ev.PartyInfo(name=HOSTILE))
+        call.emit(ev.Answered(at=one.at(0)))
+        call.emit(ev.CallAttribute(at=one.at(0), name="speech_engine", value="vosk"))
+        (track, _) = tracks(one, call)
+        for number in range(500):
+            track.write(loud(0.02, 8000), arrived=one.at((number + 1) * 0.02))
+        call.record(ev.Utterance(at=one.at(3), utterance=0, track=0, start=0, stop=16_000))
+        call.record(
+            ev.Transcribed(at=one.at(4), utterance=0, engine="vosk", model="m", text="good morning", lag_ms=1540)
+        )
+        one.time[0] = one.at(40)
+        late = "[...document.querySelectorAll('.badge')].map((badge) => badge.textContent).includes('Text after 1.5 s')"
+        await page.until(late)
+        assert await page.run("return document.querySelector('.card .flags').hidden")
+        watched = [(call.state, call.stopped.parties)]
+        one.parts.finisher.findings.watch(watched, one.at(40))  # nothing else happens in this call
+        await page.until("document.querySelector('.card .flags li')")
+        flag = "return document.querySelector('.flags li, .findings li').textContent"
+        said = await page.run(flag)
+        assert said.startswith(f"{HOSTILE}: no audio came in What to do: audio of the other side arrives, so check")
+        await picture(page, "flags")
+        await go(page, f"calls/{call.uuid}", ".findings li")
+        await page.until(late)
+        assert await page.run(flag) == said
+        assert await page.run("return document.querySelectorAll('.findings li').length") == 1, "it is said once"
+        await go(page, "calls", ".card .flags li")
+        call.emit(ev.PartyLeft(at=one.at(50), party=1))
+        one.parts.finisher.findings.watch(watched, one.at(50))
+        await page.until("document.querySelector('.card .flags').hidden")
+
+
 async def test_who_agreed_to_what_is_on_the_card(tmp_path: Path):
     async with opened(tmp_path, "watch", 'listen = "127.0.0.1:0"\n[[policy]]\nmode = "ask"') as (one, page):
         call = one.call(ANN, BEN)

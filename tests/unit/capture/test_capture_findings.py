@@ -112,7 +112,7 @@ def test_a_call_that_cannot_be_looked_at_keeps_no_other_from_being_told(monkeypa
         return []
 
     monkeypatch.setattr(telling, "_unheard", strange)
-    calls = [(SimpleNamespace(uuid=uuid, adapter="test"), ()) for uuid in ("bad", "good")]
+    calls = [(SimpleNamespace(uuid=uuid, adapter="test", warnings=[]), ()) for uuid in ("bad", "good")]
     with structlog.testing.capture_logs() as logs:
         Findings().watch(calls, Instant(3600 * SECOND))
     assert asked == ["bad", "good"]

@@ -14,10 +14,10 @@ from vcond.sdk.contract import ArrivalClock, Codec
 SILENCE = np.zeros(160, "<i2").tobytes()
 
 
-def two(house, *, answered: bool = True):
-    call = house.host.call("k", at=house.now(0))
-    for key in "ab":
-        call.party(key, at=house.at(0))
+def two(house, key: str = "k", *, answered: bool = True):
+    call = house.host.call(key, at=house.now(0))
+    for name in "ab":
+        call.party(name, at=house.at(0))
     if answered:
         call.emit(ev.Answered(at=house.at(0)))
     return call
@@ -66,6 +66,40 @@ async def test_who_is_not_heard_is_told_once_with_what_to_do(house, frames, code
     call.end(at=house.now(WATCH_AFTER + 61))
     watched(house, findings, WATCH_AFTER + 70)
     assert unheard() == 0
+
+
+async def test_what_is_wrong_now_is_flagged_with_what_to_do_until_it_is_mended_and_each_change_is_told(house):
+    changed: list[str] = []
+    call, whole = two(house), two(house, "whole")
+    findings = Findings({"test": {"one-way-audio": "look at the phone's NAT"}}, flagged=changed.append)
+    speak(house, call, {0: FRAME})
+    speak(house, whole, {0: FRAME, 1: FRAME})
+    assert findings.flags(call.state) == []
+    watched(house, findings, WATCH_AFTER + 5)
+    [flag] = findings.flags(call.state)
+    assert flag == {
+        "code": "one-way-audio", "text": "party 1: no audio came in", "party": 1, "wrong": True, "hint": "look at the phone's NAT",
+    }  # fmt: skip
+    assert findings.flags(whole.state) == []
+    assert changed == [call.uuid]
+    watched(house, findings, WATCH_AFTER + 11)
+    assert changed == [call.uuid], "nothing else is wrong than before"
+    speak(house, call, {1: FRAME}, 1)
+    call.stopped.parties = [0]
+    watched(house, findings, WATCH_AFTER + 17)
+    assert [(one["code"], one["text"]) for one in findings.flags(call.state)] == [
+        ("audio-stopped", "party 0: no audio comes any more")
+    ]
+    call.stopped.parties = []
+    watched(house, findings, WATCH_AFTER + 23)
+    assert findings.flags(call.state) == []
+    assert changed == [call.uuid] * 3
+    call.emit(ev.Warned(at=house.at(60), code="no-audio", text="the media of this call bypasses the switch"))
+    watched(house, findings, WATCH_AFTER + 31)
+    assert [one["text"] for one in findings.flags(call.state)] == ["the media of this call bypasses the switch"]
+    call.end(at=house.now(70))
+    watched(house, findings, WATCH_AFTER + 50)
+    assert findings.flags(call.state) == []
 
 
 async def test_what_its_adapter_said_who_is_gone_a_pause_and_a_call_that_rings_are_not_told(house):

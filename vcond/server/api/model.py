@@ -63,6 +63,18 @@ class PartyConsent(msgspec.Struct, frozen=True):
     analysis: State
 
 
+class CallFinding(msgspec.Struct, frozen=True):
+    """Something that is missing in a record, and its cause."""
+
+    code: str
+    text: str
+    party: int | None
+    wrong: bool
+    """False: it explains what is missing, and was wanted."""
+    hint: str = ""
+    """What to do."""
+
+
 class CallRow(msgspec.Struct, frozen=True):
     """A call in short."""
 
@@ -84,6 +96,10 @@ class CallRow(msgspec.Struct, frozen=True):
     waiting: int
     """Utterances without a text yet."""
     transcription: Literal["live", "finals", "deferred", "none"]
+    lag: float | None
+    """Seconds from the end of what is said to its text, or for how long one is waited for now; null: none is to come yet."""
+    flags: list[CallFinding]
+    """What is wrong now and can still be mended: of whom nothing, or no sound, comes. It is looked for every five seconds."""
 
 
 class Paused(msgspec.Struct, frozen=True):
@@ -111,18 +127,6 @@ class Line(msgspec.Struct, frozen=True):
     party: int
     text: str | None
     failed: str
-
-
-class CallFinding(msgspec.Struct, frozen=True):
-    """Something that is missing in a record, and its cause."""
-
-    code: str
-    text: str
-    party: int | None
-    wrong: bool
-    """False: it explains what is missing, and was wanted."""
-    hint: str = ""
-    """What to do."""
 
 
 class CallTrack(msgspec.Struct, frozen=True):

@@ -64,8 +64,18 @@ function metering(show) {
   return { levels: (told) => { show(told); clearTimeout(timer); timer = setTimeout(() => show({}), SILENT); }, stop: () => clearTimeout(timer) };
 }
 
+const LATE = 5; // seconds after which a text is worth a second look
+
+// What is wrong, with the party's name in place of its number, and what to do.
+function trouble(row, one) {
+  const who = row.parties[one.party];
+  const text = who === undefined ? one.text : one.text.replace(/^party \d+:/, `${who.name || who.tel || "anonymous"}:`);
+  return el("li", {}, text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "");
+}
+
 function badges(row) {
   const made = [];
+  if (row.lag !== null) made.push(el("span", { class: row.lag >= LATE ? "badge pause" : "badge" }, `Text after ${row.lag.toFixed(1)} s`));
   if (row.paused) made.push(el("span", { class: "badge pause" }, `Paused by ${row.paused_by.join(", ") || "someone"}`));
   if (!row.recorded) made.push(el("span", { class: "badge wrong" }, `Not recorded: ${row.not_recorded}`));
   if (row.transcription !== "live") made.push(el("span", { class: "badge" }, { none: "No transcription", finals: "Whole sentences only", deferred: "Text comes later" }[row.transcription]));
@@ -111,8 +121,9 @@ export function calls(me) {
   function card(row) {
     const said = el("div", { class: "said" });
     const head = el("div", { class: "head" }, row.parties.map((one) => one.name || one.tel).join(" and "));
-    const item = el("li", { class: "card", id: `call-${row.call}` }, head, said);
-    const made = { item, head, said, time: el("span", { class: "time" }), lines: new Map(), heard: new Set(), row, text: "", at: 0, meters: [], stale: true };
+    const flags = el("ul", { class: "flags", "aria-label": "What is wrong" });
+    const item = el("li", { class: "card", id: `call-${row.call}` }, head, flags, said);
+    const made = { item, head, flags, said, time: el("span", { class: "time" }), lines: new Map(), heard: new Set(), row, text: "", at: 0, meters: [], stale: true };
     cards.set(row.call, made);
     of.set(item, made);
     shown.add(item);
@@ -141,6 +152,8 @@ export function calls(me) {
     made.head.replaceChildren(
       el("a", { href: `#/calls/${made.row.call}`, class: "parties" }, who.length ? who : "A call", " "),
       made.time, el("span", { class: "badges" }, badges(made.row)), pauseButton(made.row, me, refresh) ?? "");
+    made.flags.replaceChildren(...made.row.flags.map((one) => trouble(made.row, one)));
+    made.flags.hidden = !made.row.flags.length;
   }
 
   async function load() {
@@ -260,7 +273,9 @@ export function call(me, id) {
     const told = people(row);
     meters = told.meters;
     about.replaceChildren(el("span", { class: "parties" }, told.shown), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
-    found.replaceChildren(...row.findings.filter((one) => one.wrong).map((one) => el("li", {}, one.text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "")));
+    const wrong = row.findings.filter((one) => one.wrong);
+    const now = row.flags.filter((flag) => !wrong.some((one) => one.code === flag.code && (one.party === flag.party || one.party === null)));
+    found.replaceChildren(...[...now, ...wrong].map((one) => trouble(row, one)));
     history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
     if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
   }

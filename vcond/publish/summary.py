@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from vcond.base.time import SECOND, Instant, rfc3339, seconds
 from vcond.call.diagnosis import Diagnosis, diagnose
+from vcond.call.events import Utterance
 from vcond.call.intervals import Interval
 from vcond.call.state import Call
 from vcond.policy.consent import PURPOSES
@@ -17,7 +18,7 @@ from vcond.policy.pausing import on
 def summary(call: Call, not_recorded: str = "", *, now: Instant | None = None) -> dict[str, Any]:
     """A call in one line. ``not_recorded``: why nothing of it is kept. ``now``: of a call that goes on."""
     until = call.ended or call.last
-    held = _held(call)
+    held, waiting = _held(call), call.untranscribed()
     return {
         "call": call.uuid,
         "adapter": call.adapter,
@@ -35,9 +36,9 @@ def summary(call: Call, not_recorded: str = "", *, now: Instant | None = None) -
         "paused_by": [paused_by(call, one) for one in on(call.pauses)],
         "consent": consents(call),
         "utterances": len(call.speech),
-        "waiting": len(call.untranscribed()),
+        "waiting": len(waiting),
         "transcription": transcription(call),
-        "lag": lag(call, now),
+        "lag": lag(call, waiting, now),
     }
 
 
@@ -79,16 +80,16 @@ def transcription(call: Call) -> str:
     return "live" if any(fact.name == "speech_engine" for fact in call.facts) else "none"
 
 
-def lag(call: Call, now: Instant | None = None) -> float | None:
-    """Seconds from the end of what is said to its text: of the last text, or for how long one is waited for, in whole
-    seconds, when that is more. None: no text has come while people spoke, or none is to come before the call's end.
+def lag(call: Call, waiting: Sequence[Utterance], now: Instant | None = None) -> float | None:
+    """Seconds from the end of what is said to its text: of the last text, or for how long one of ``waiting`` has been waited for,
+    in whole seconds, when that is more. None: no text has come while people spoke, or none is to come before the call's end.
     """
     if transcription(call) not in {"live", "finals"}:
         return None
     texts = (one.transcript for one in reversed(call.speech.values()) if one.transcript is not None)
     last = next((round(text.lag_ms / 1000, 1) for text in texts if not text.deferred), None)
-    waits = min((one.at for one in call.untranscribed()), default=None)
-    waited = (max((now or call.last) - waits, 0) // SECOND) if waits is not None else 0
+    until = now if now is not None else call.last
+    waited = max((until - one.at for one in waiting), default=0) // SECOND
     return float(waited) if waited > (last or 0) else last
 
 

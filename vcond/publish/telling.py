@@ -83,6 +83,7 @@ class Findings:
     def forget(self, call: str) -> None:
         """Nothing is told of a call any more."""
         self._told.pop(call, None)
+        self._flags.pop(call, None)
         for found in [one for one in self.last if one["call"] == call]:
             self.last.remove(found)
 

@@ -198,19 +198,20 @@ class Status:
             "signs": bool(daemon.config.seal.key and daemon.config.seal.certificates),
         }
 
-    async def _calls(self, _: dict[str, str]) -> Any:
+    async def _calls(self, query: dict[str, str]) -> Any:
+        """All that go on, or ``only`` some of them."""
         now, flags = self._daemon.clock.now(), self._daemon.finisher.findings.flags
-        live = self._daemon.registry.live
+        only, live = query.get("only", ""), self._daemon.registry.live
+        if only:
+            wanted = frozenset(only.split(","))
+            live = [one for one in live if one.uuid in wanted]
         return [summary(one.state, one.not_recorded, now=now) | {"flags": flags(one.state)} for one in live]
 
     async def _call(self, query: dict[str, str]) -> Any:
-        call = self._find(query)
-        told, findings = (
-            detail(call.state, call.not_recorded, now=self._daemon.clock.now()),
-            self._daemon.finisher.findings,
-        )
-        with_hints = findings.hinted(call.state.adapter, told["findings"])
-        return told | {"findings": with_hints, "flags": findings.flags(call.state)}
+        call, findings = self._find(query), self._daemon.finisher.findings
+        told = detail(call.state, call.not_recorded, now=self._daemon.clock.now())
+        told["findings"] = findings.hinted(call.state.adapter, told["findings"])
+        return told | {"flags": findings.flags(call.state)}
 
     async def _findings(self, _: dict[str, str]) -> Any:
         """What is missing in calls that go on and in the last that ended, and what the daemon is short of."""

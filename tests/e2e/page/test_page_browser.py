@@ -49,6 +49,27 @@ async def test_a_call_appears_its_words_grow_one_click_pauses_it_and_it_goes(tmp
         await go(page, "calls", ".none:not([hidden])")
 
 
+async def test_only_calls_that_have_changed_are_asked_for_again_and_all_when_it_is_not_known_which(tmp_path: Path):
+    async with opened(tmp_path) as (one, page):
+        await page.until("document.querySelector('#dot.on')")
+        calls = [one.parts.registry.call("bench", str(number), one.at(0), "unknown") for number in range(3)]
+        await page.until("document.querySelectorAll('.card button').length === 3")
+        asked = "performance.getEntriesByType('resource').map((one) => new URL(one.name)).filter((one) => one.pathname.endsWith('/calls')).map((one) => one.search)"
+        await page.run("performance.clearResourceTimings()")
+        calls[1].emit(ev.RecordingPaused(at=one.at(1), by="operator"))
+        await page.until("document.querySelectorAll('.badge.pause').length === 1")
+        assert set(await page.run(f"return {asked}")) == {f"?only={calls[1].uuid}"}
+        calls[0].end(at=one.at(2))
+        calls[2].end(at=one.at(2))
+        await page.until("document.querySelectorAll('.card').length === 1")
+        assert await page.run("return document.querySelector('h1').textContent") == "Calls: 1"
+        assert "" not in await page.run(f"return {asked}")
+        for watcher in list(one.parts.api._events._watchers):
+            watcher.end()  # a connection that is lost: what happened meanwhile is told, or all is asked for
+        calls[1].end(at=one.at(3))
+        await page.until("document.querySelector('.none:not([hidden])')")
+
+
 LEVELS = "[...document.querySelectorAll('.card .level i')].map((bar) => +bar.style.transform.slice(7, -1))"
 
 
@@ -77,7 +98,8 @@ async def test_each_party_has_its_level_and_none_while_it_is_paused(tmp_path: Pa
 async def test_how_late_texts_come_and_what_is_wrong_is_on_the_card_and_on_the_call_until_it_is_mended(tmp_path: Path):
     async with opened(tmp_path, "watch") as (one, page):
         await page.until("document.querySelector('#dot.on')")
-        call = one.call(ANN, ev.PartyInfo(name=HOSTILE))
+        hostile = f"$& {HOSTILE}"
+        call = one.call(ANN, ev.PartyInfo(name=hostile))
         call.emit(ev.Answered(at=one.at(0)))
         call.emit(ev.CallAttribute(at=one.at(0), name="speech_engine", value="vosk"))
         (track, _) = tracks(one, call)
@@ -96,7 +118,7 @@ async def test_how_late_texts_come_and_what_is_wrong_is_on_the_card_and_on_the_c
         await page.until("document.querySelector('.card .flags li')")
         flag = "return document.querySelector('.flags li, .findings li').textContent"
         said = await page.run(flag)
-        assert said.startswith(f"{HOSTILE}: no audio came in What to do: audio of the other side arrives, so check")
+        assert said.startswith(f"{hostile}: no audio came in What to do: audio of the other side arrives, so check")
         await picture(page, "flags")
         await go(page, f"calls/{call.uuid}", ".findings li")
         await page.until(late)

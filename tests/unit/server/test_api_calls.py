@@ -73,3 +73,20 @@ async def test_what_is_wrong_with_a_call_comes_with_what_to_do_and_the_page_is_t
         assert flag in told["findings"]
         (known,) = (await one.told("/findings", "operate"))["calls"]
         assert flag in known["findings"]
+
+
+async def test_some_calls_are_told_by_their_ids_and_of_what_is_over_or_never_was_there_is_nothing(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        made = [one.parts.registry.call("bench", str(number), one.at(0), "unknown") for number in range(4)]
+        uuids = [call.uuid for call in made]
+
+        async def told(only: str) -> list[str]:
+            return [row["call"] for row in await one.told(f"/calls?only={only}", "watch")]
+
+        assert await told("") == uuids
+        assert await told(uuids[2]) == [uuids[2]]
+        made[1].end(at=one.at(1))
+        assert await told(",".join([uuids[3], uuids[1], uuids[0]])) == [uuids[0], uuids[3]]
+        assert await told(uuids[0][:20]) == [], "whole ids only"
+        assert await told("x,,") == []
+        assert (await one.asked(f"/calls?only={'x' * 4097}", "watch"))[0] == 400

@@ -49,6 +49,16 @@ class _None(Query, frozen=True):
     pass
 
 
+class _Calls(Query, frozen=True):
+    only: Annotated[
+        str,
+        Meta(
+            max_length=4096,
+            description="Only these calls: whole ids, with commas between them. Of one that is over there is no row.",
+        ),
+    ] = ""
+
+
 class _Call(Query, frozen=True):
     call: Id
 
@@ -101,7 +111,7 @@ class Calls:
             Route("GET", "/speech", None, _None, Any, "How speech keeps up.", self._part("speech")),
             Route("GET", "/sinks", "operate", _None, list[SinkRow], "How sinks take deliveries.", self._door("sinks")),
             Route("GET", "/findings", "operate", _None, Findings, "What is missing in calls, with its cause.", self._findings),
-            Route("GET", "/calls", "watch", _None, list[CallRow], "Calls that go on.", self._calls),
+            Route("GET", "/calls", "watch", _Calls, list[CallRow], "Calls that go on.", self._calls),
             Route("GET", "/calls/{call}", "watch", _Call, CallDetail, "One call: history, what was said so far, tracks.", self._call),
             Route("POST", "/calls/{call}/pause", "operate", _Pause, Paused, "Pause the recording of a call.", self._pause),
             Route("POST", "/calls/{call}/resume", "operate", _Resume, Paused, "Let recording go on.", self._resume),
@@ -131,7 +141,7 @@ class Calls:
         return part
 
     async def _calls(self, asked: Asked) -> Any:
-        return [shown(row, asked.whole) for row in await self._doors.reads["calls"]({})]
+        return [shown(row, asked.whole) for row in await self._doors.reads["calls"](_texts(asked.values))]
 
     async def _findings(self, _: Asked) -> Any:
         return await self._doors.reads["findings"]({})

@@ -10,6 +10,8 @@ const FLOOR = -60; // dBFS, as the API tells levels
 const QUIET = { unknown: "consent not known", asked: "asked, no answer yet", denied: "refused", withdrawn: "consent taken back", granted: "agreed just now" };
 const KEPT = { granted: "Agreed", denied: "Refused; kept on another basis", withdrawn: "Took consent back; kept on another basis" };
 const AGAIN = 5000; // milliseconds after which it is looked again whether there is a record
+const ALL = 30_000; // milliseconds after which all calls are asked for again, whatever was told of them
+const SOME = 100; // calls that are asked for by name; all, when more have changed
 
 // How loud somebody is: the bar is the RMS, the line the peak. The API tells nothing of who is silent.
 function meter() {
@@ -69,7 +71,7 @@ const LATE = 5; // seconds after which a text is worth a second look
 // What is wrong, with the party's name in place of its number, and what to do.
 function trouble(row, one) {
   const who = row.parties[one.party];
-  const text = who === undefined ? one.text : one.text.replace(/^party \d+:/, `${who.name || who.tel || "anonymous"}:`);
+  const text = who === undefined ? one.text : one.text.replace(/^party \d+:/, () => `${who.name || who.tel || "anonymous"}:`); // what a name has of $& is no pattern
   return el("li", {}, text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "");
 }
 
@@ -98,15 +100,26 @@ function pauseButton(row, me, after) {
   }, label);
 }
 
-// A list that is loaded again when something has happened, not more often than every 200 ms, and with many calls less often: where
-// 200 go on something always has, and the daemon that answers is the one that records. A call is seen within a second all the same.
+// What is loaded again when something has happened, not more often than every 200 ms, and with many calls less often: where 200 go
+// on something always has, and the daemon that answers is the one that records. A call is seen within a second all the same.
+// One load at a time: an answer that is overtaken would show what is over.
 function refreshing(load, count = () => 0) {
   let waits = false;
-  return () => {
+  let more = false;
+  let begun = false;
+  async function run() {
+    more = false;
+    try { await load(); } finally { waits = false; }
+    if (more) refresh();
+  }
+  function refresh() {
+    more = true;
     if (waits) return;
     waits = true;
-    setTimeout(() => { waits = false; load(); }, Math.min(200 + 3 * count(), 700));
-  };
+    setTimeout(run, begun ? Math.min(200 + 3 * count(), 700) : 0);
+    begun = true;
+  }
+  return refresh;
 }
 
 export function calls(me) {
@@ -151,16 +164,31 @@ export function calls(me) {
     made.meters = meters;
     made.head.replaceChildren(
       el("a", { href: `#/calls/${made.row.call}`, class: "parties" }, who.length ? who : "A call", " "),
-      made.time, el("span", { class: "badges" }, badges(made.row)), pauseButton(made.row, me, refresh) ?? "");
+      made.time, el("span", { class: "badges" }, badges(made.row)), pauseButton(made.row, me, () => again(made.row.call)) ?? "");
     made.flags.replaceChildren(...made.row.flags.map((one) => trouble(made.row, one)));
     made.flags.hidden = !made.row.flags.length;
   }
 
+  const changed = new Set();
+  let every = true; // whether all are asked for next, and not only those that have changed
+  function again(call) {
+    if (call) changed.add(call);
+    else every = true;
+    refresh();
+  }
+
   async function load() {
+    const some = every || changed.size > SOME ? null : [...changed];
+    every = false;
+    changed.clear();
     let rows;
-    try { rows = await ask("/calls"); } catch (why) { tell(why.message); return; }
+    try { rows = await ask(some ? `/calls?only=${some.join()}` : "/calls"); } catch (why) {
+      every = true; // the next time
+      tell(why.message);
+      return;
+    }
     const here = new Set(rows.map((row) => row.call));
-    for (const made of [...cards.values()]) if (!here.has(made.row.call)) drop(made);
+    for (const call of some ?? [...cards.keys()]) if (cards.has(call) && !here.has(call)) drop(cards.get(call));
     const fresh = [];
     for (const row of rows) {
       const made = cards.get(row.call) ?? card(row);
@@ -172,8 +200,8 @@ export function calls(me) {
       if (!made.item.isConnected) fresh.unshift(made.item);
     }
     list.prepend(...fresh);
-    none.hidden = rows.length > 0;
-    heading.textContent = rows.length ? `Calls: ${rows.length}` : "Calls";
+    none.hidden = cards.size > 0;
+    heading.textContent = cards.size ? `Calls: ${cards.size}` : "Calls";
   }
   const refresh = refreshing(load, () => cards.size);
 
@@ -215,11 +243,11 @@ export function calls(me) {
   const stop = follow((kind, line) => {
     if (kind === "levels") heard.levels(line);
     else if (kind === "partial" || kind === "final") words(kind, line);
-    else refresh();
+    else again(line.call);
   });
-  const timer = setInterval(beat, 1000);
-  load();
-  return () => { stop(); heard.stop(); shown.stop(); clearInterval(timer); };
+  const timers = [setInterval(beat, 1000), setInterval(again, ALL)];
+  refresh();
+  return () => { stop(); heard.stop(); shown.stop(); timers.forEach(clearInterval); };
 }
 
 export function call(me, id) {
@@ -233,6 +261,7 @@ export function call(me, id) {
   const open = new Map(); // by party, the line that still grows
   let names = [];
   let meters = [];
+  let told = false; // what was said before this was opened
   let over = false;
   let unkept = ""; // why nothing of it is
   let recorded = false;
@@ -257,7 +286,7 @@ export function call(me, id) {
     if (low) log.scrollTop = log.scrollHeight;
   }
 
-  async function load(first = false) {
+  async function load() {
     let row;
     try { row = await ask(`/calls/${encodeURIComponent(id)}`); } catch (why) {
       if (why.status === 404 && !over) {
@@ -270,14 +299,15 @@ export function call(me, id) {
     unkept = row.recorded ? "" : row.not_recorded;
     names = row.parties.map((one) => one.name || one.tel);
     heading.textContent = names.join(" and ") || "Call";
-    const told = people(row);
-    meters = told.meters;
-    about.replaceChildren(el("span", { class: "parties" }, told.shown), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
+    const who = people(row);
+    meters = who.meters;
+    about.replaceChildren(el("span", { class: "parties" }, who.shown), el("span", { class: "badges" }, badges(row)), pauseButton(row, me, refresh) ?? "");
     const wrong = row.findings.filter((one) => one.wrong);
     const now = row.flags.filter((flag) => !wrong.some((one) => one.code === flag.code && (one.party === flag.party || one.party === null)));
     found.replaceChildren(...[...now, ...wrong].map((one) => trouble(row, one)));
     history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
-    if (first) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
+    if (!told) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
+    told = true;
   }
   function note(...more) {
     about.replaceChildren(el("span", { class: "badge" }, "This call is over"), ...more.filter(Boolean).map((one) => el("span", {}, one)));
@@ -303,6 +333,6 @@ export function call(me, id) {
     else if (kind === "partial" || kind === "final") put(line.party, line.name, line.text, line.start, kind);
     else refresh();
   });
-  load(true);
+  refresh();
   return () => { left = true; clearTimeout(timer); stop(); heard.stop(); };
 }

@@ -64,6 +64,8 @@ class WordService(Follower):
         self._index: WordIndex | None = None
         self._compared = False
         """Whether all was compared since the index was opened."""
+        self._settled: tuple[int, int] | None = None
+        """The last place that both had when they were found alike, and how many up to it have no words; None while that changes."""
 
     async def run(self) -> None:
         """Follow the outbox until cancelled."""
@@ -71,10 +73,12 @@ class WordService(Follower):
 
     async def follow(self, *, rest: float = REST) -> None:
         """What is new is added; where the outbox has others than the index, all is compared. ``rest``: of the time that work took."""
-        has, _, last = await self._call(WordIndex.count)
+        has, worded, last = await self._call(WordIndex.count)
         if self._compared:
             if await self._outbox.tell("look what is new", _counted) == (has, last):
+                self._settled = last, has - worded
                 return
+            self._settled = None
             await self._compare(last, rest)
             has, _, last = await self._call(WordIndex.count)
         if not self._compared or await self._outbox.tell("look what is new", _counted) != (has, last):
@@ -88,13 +92,20 @@ class WordService(Follower):
         return await self._call(lambda index: index.find(words, limit, before=before, since=since, until=until))
 
     async def lacks(self) -> int:
-        """Of so many vCons that are here no words are in the index: not yet, or they are too large or cannot be read."""
+        """Of so many vCons that are here no words are in the index: not yet, or they are too large or cannot be read.
+
+        To count all takes as long as a search: what has come since they were found alike is enough.
+        """
+        if self._settled is not None:
+            last, without = self._settled
+            return without + await self._outbox.tell("count", lambda db: _after(db, last))
         _, has, _ = await self._call(WordIndex.count)
         there, _ = await self._outbox.tell("count", _counted)
         return max(there - has, 0)
 
     async def remove(self, uuid: str) -> bool:
         """Nothing of a vCon is in the index any more; False: ask again."""
+        self._settled = None
         return await self._call(lambda index: index.remove([uuid]))
 
     async def close(self) -> None:
@@ -145,7 +156,7 @@ class WordService(Follower):
 
     def _run(self, job: Callable[[WordIndex], T]) -> T:
         if self._index is None:
-            self._index, self._compared = WordIndex(self._path, self._key()), False
+            self._index, self._compared, self._settled = WordIndex(self._path, self._key()), False, None
         try:
             return job(self._index)
         except StorageError as why:
@@ -168,6 +179,12 @@ def _counted(db: sqlite3.Connection) -> tuple[int, int]:
     found: tuple[int, int] = db.execute(
         f"SELECT count(*), coalesce(max(seq), 0) FROM delivery_vcons WHERE {_HERE}"  # noqa: S608 - no input in it
     ).fetchone()
+    return found
+
+
+def _after(db: sqlite3.Connection, last: int) -> int:
+    """How many vCons are here whose place is after another."""
+    found: int = db.execute(f"SELECT count(*) FROM delivery_vcons WHERE seq > ? AND +{_HERE}", (last,)).fetchone()[0]  # noqa: S608 - no input in it
     return found
 
 

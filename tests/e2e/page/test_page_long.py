@@ -43,7 +43,8 @@ async def longest(page) -> float:
     """
     await page.run("const end = performance.now() + arguments[0]; while (performance.now() < end);", MADE)
     tasks = [one for one in await page.traced() if one["name"].endswith("RunTask") and "tdur" in one]
-    [made] = [one for one in tasks if one["dur"] >= MADE * 990]
+    made = next((one for one in tasks if one["dur"] >= MADE * 990), None)
+    assert made is not None, f"the trace ended before: it has {len(tasks)} tasks"
     own = [one["tdur"] for one in tasks if (one["pid"], one["tid"]) == (made["pid"], made["tid"]) and one is not made]
     assert len(own) > 100
     return max(own) / 1000
@@ -113,8 +114,8 @@ async def test_10000_records_are_listed_to_the_last_as_one_scrolls_and_all_are_r
 OLDEST = "019f155a-5131-80ec-832a-000000000001"
 
 
-async def test_a_call_of_two_hours_opens_in_a_second_and_scrolls(tmp_path: Path):
-    async with opened(tmp_path) as (one, page):
+async def test_a_call_of_two_hours_opens_in_a_second_and_scrolls_fast_without_a_long_task(tmp_path: Path):
+    async with opened(tmp_path, "toplevel") as (one, page):
         uuid = await one.vcon("plain", two_hours)
         await go_in(one, page)
         await page.until("document.querySelector('nav a')")
@@ -129,6 +130,11 @@ async def test_a_call_of_two_hours_opens_in_a_second_and_scrolls(tmp_path: Path)
             "const done = arguments[0], text = document.querySelector('.transcript'); let frames = 0;"
             "const step = () => { text.scrollBy(0, frames < 60 ? 100 : 3000); frames++ < 120 ? requestAnimationFrame(step) : done(true); }; step();"
         )
-        await page.until("document.querySelectorAll('.word').length === 24000")
-        assert await page.run("return [...document.querySelectorAll('.word')].at(-1).textContent") == "word2399-9"
+        await page.until("[...document.querySelectorAll('.word')].at(-1)?.textContent === 'word2399-9'")
+        assert await page.run("return document.querySelectorAll('.word').length") < 5000, "of what is far away no words"
         await page.until("document.querySelectorAll('.wave').length > 0")
+        there = "return [...document.querySelectorAll('.transcript p')].every((row, at) => row.textContent.includes(`word${at}-0 word${at}-1`))"
+        assert await page.run(there), "but all of its text"
+        await page.run("document.querySelector('.transcript').scrollTop = 0")
+        await page.until("document.querySelector('.word').textContent === 'word0-0'")
+        assert await longest(page) <= LONG

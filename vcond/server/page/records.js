@@ -5,6 +5,7 @@ import { cells, clock, el, show, size, table, tell, when } from "./dom.js";
 import { NEAR, slices } from "./lazy.js";
 
 const PAGE = 100;
+const GROUP = 20; // rows of the list that are laid out together
 const PART = 8; // lines of a transcript that are laid out together
 const ROW = 2.4; // rem that a row of the list is high, about
 const WIDTH = 1000;
@@ -48,7 +49,7 @@ function day(value, later) {
   return at.toISOString();
 }
 
-// As far as somebody looks: older ones come when the end comes near. Each load is a group of rows of its own, and what is far
+// As far as somebody looks: older ones come when the end comes near. A few rows each are a group of their own, and what is far
 // from the screen is not laid out. The style makes blocks of them for that, so what they are is said by their roles.
 function all(place) {
   const more = el("button", { type: "button", hidden: true, onclick: () => load() }, "Older ones");
@@ -80,8 +81,8 @@ function all(place) {
     watch.unobserve(more);
     try {
       const found = await ask(`/vcons?limit=${PAGE}${last && `&before=${last}`}`);
-      if (found.length) group(found.map(row));
-      else if (!last) group([cells("No record yet: a call becomes one when it has ended.")]);
+      for (let at = 0; at < found.length; at += GROUP) group(found.slice(at, at + GROUP).map(row));
+      if (!found.length && !last) group([cells("No record yet: a call becomes one when it has ended.")]);
       last = found.at(-1)?.uuid ?? last;
       more.hidden = found.length < PAGE;
       watch.observe(more);
@@ -252,18 +253,33 @@ async function open(me, uuid, heading, begin) {
   for (const { audio } of sounds) audio.addEventListener("ended", () => set(false));
 
   const words = [];
-  const lines = new Map(); // by element, the words of a line, which is one text until they are drawn
+  const lines = new Map(); // by element, a line: its words are elements of their own near the screen only, as to lay many out takes long
   const text = el("div", { class: "transcript", tabindex: 0, role: "region", "aria-label": "Transcript" });
-  const shown = slices((part) => { for (const row of part.children) fill(row); }, text);
+  const shown = slices((part) => { for (const row of part.children) fill(row); }, text, (part) => {
+    if (part.contains(document.activeElement) || !getSelection().isCollapsed) return; // somebody reads or copies there
+    for (const row of part.children) if (lines.get(row).filled) empty(row);
+  });
+  function write(row, ...said) {
+    const line = lines.get(row);
+    line.filled = said.length > 1;
+    row.replaceChildren(el("button", { type: "button", class: "plain", "aria-label": `Play from ${clock(line.at)}`, onclick: () => { seek(line.at); set(true); } }, clock(line.at)), " ",
+      el("b", {}, `${line.name}:`), " ", ...said);
+  }
+  function empty(row) {
+    const { words: said } = lines.get(row);
+    for (const word of said) word.shown = null;
+    write(row, said.map((word) => word.text).join(" "));
+  }
   function fill(row) {
     const line = lines.get(row);
-    if (row.childElementCount) return;
-    row.replaceChildren(el("button", { type: "button", class: "plain", "aria-label": `Play from ${clock(line.at)}`, onclick: () => { seek(line.at); set(true); } }, clock(line.at)), " ",
-      el("b", {}, `${line.name}:`), " ");
+    if (line.filled) return;
+    const said = [];
     for (const word of line.words) {
       word.shown = el("span", { class: word.sure < 0.5 ? "word unsure" : word.sure < 0.8 ? "word fair" : "word", onclick: () => { seek(word.start); set(true); } }, word.text);
-      row.append(word.shown, " ");
+      word.shown.classList.toggle("now", word === lit);
+      said.push(word.shown, " ");
     }
+    write(row, ...said);
   }
   for (const analysis of list(vcon.analysis)) {
     if (analysis.type !== "wtf_transcription" || typeof analysis.body !== "object") continue;
@@ -273,7 +289,7 @@ async function open(me, uuid, heading, begin) {
       const row = el("p", {}, `${clock(segment.start + shift)} ${name(segment.speaker)}: ${segment.text}`);
       const own = list(segment.words).map((id) => all.get(id)).filter(Boolean);
       const said = (own.length ? own : [segment]).map((one) => ({ text: one.text, sure: one.confidence ?? 1, start: one.start + shift, stop: one.end + shift, row, shown: null }));
-      lines.set(row, { at: segment.start + shift, name: name(segment.speaker), words: said });
+      lines.set(row, { at: segment.start + shift, name: name(segment.speaker), words: said, filled: false });
       words.push(...said);
     }
   }

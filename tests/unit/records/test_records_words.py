@@ -162,6 +162,25 @@ def test_a_kill_while_it_is_written_leaves_all_or_nothing(tmp_path: Path):
 # What follows the outbox.
 
 
+async def test_what_is_not_indexed_is_told_without_counting_all_again(tmp_path: Path, monkeypatch):
+    async with edge(config(tmp_path)) as it:
+        first = await it.ended("1")
+        for _ in range(2):
+            await it.parts.words.follow(rest=0)
+        monkeypatch.setattr(WordIndex, "count", None)
+        monkeypatch.setattr(word_service, "_counted", None)
+        assert await it.parts.words.lacks() == 0
+        await it.ended("2")
+        await it.ended("3")
+        assert await it.parts.words.lacks() == 2
+        monkeypatch.undo()
+        for _ in range(2):
+            await it.parts.words.follow(rest=0)
+        assert await it.parts.words.lacks() == 0
+        await it.parts.words.remove(first)
+        assert await it.parts.words.lacks() == 1, "its file is still there"
+
+
 async def test_what_was_published_as_it_was_killed_is_found_after_the_next_start(tmp_path: Path):
     made = config(tmp_path)
     async with edge(made) as it:

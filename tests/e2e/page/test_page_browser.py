@@ -119,6 +119,13 @@ async def test_how_late_texts_come_and_what_is_wrong_is_on_the_card_and_on_the_c
         flag = "return document.querySelector('.flags li, .findings li').textContent"
         said = await page.run(flag)
         assert said.startswith(f"{hostile}: no audio came in What to do: audio of the other side arrives, so check")
+        left = (  # of a letter of what vcond says: the name before it turns the direction of writing
+            "const said = document.querySelector('.flags small').firstChild, range = document.createRange();"
+            "const left = (at) => { range.setStart(said, at); range.setEnd(said, at + 1); return range.getBoundingClientRect().left; };"
+            "return [left(1), left(3)]"
+        )
+        first, third = await page.run(left)
+        assert first < third
         await picture(page, "flags")
         await go(page, f"calls/{call.uuid}", ".findings li")
         await page.until(late)

@@ -30,7 +30,7 @@ FORMS = (
     "1e999999 -0 NaN __proto__ constructor <x-h{0}>",
 )
 MADE = """
-const known = new Set(['a', 'audio', 'b', 'button', 'caption', 'code', 'dd', 'details', 'div', 'dl', 'dt', 'form', 'h1', 'h2', 'i', 'input', 'label', 'li', 'ol',
+const known = new Set(['a', 'audio', 'b', 'bdi', 'button', 'caption', 'code', 'dd', 'details', 'div', 'dl', 'dt', 'form', 'h1', 'h2', 'i', 'input', 'label', 'li', 'ol',
   'output', 'p', 'path', 'rect', 'section', 'small', 'span', 'summary', 'svg', 'table', 'tbody', 'td', 'th', 'thead', 'time', 'title', 'tr', 'ul']);
 const all = [...document.querySelectorAll('main *, #told *')];
 return [all.length > 10, all.filter((one) => !known.has(one.localName) || [...one.attributes].some((own) => own.name.startsWith('on'))

@@ -71,8 +71,8 @@ const LATE = 5; // seconds after which a text is worth a second look
 // What is wrong, with the party's name in place of its number, and what to do.
 function trouble(row, one) {
   const who = row.parties[one.party];
-  const text = who === undefined ? one.text : one.text.replace(/^party \d+:/, () => `${who.name || who.tel || "anonymous"}:`); // what a name has of $& is no pattern
-  return el("li", {}, text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "");
+  const [, text] = (who && /^party \d+(:.*)$/s.exec(one.text)) ?? [];
+  return el("li", {}, text ? [el("bdi", {}, who.name || who.tel || "anonymous"), text] : one.text, one.hint ? el("small", {}, ` What to do: ${one.hint}`) : "");
 }
 
 function badges(row) {
@@ -305,7 +305,7 @@ export function call(me, id) {
     const wrong = row.findings.filter((one) => one.wrong);
     const now = row.flags.filter((flag) => !wrong.some((one) => one.code === flag.code && (one.party === flag.party || one.party === null)));
     found.replaceChildren(...[...now, ...wrong].map((one) => trouble(row, one)));
-    history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${names[one.party] || `Party ${one.party}`}: ${one.event}`)));
+    history.replaceChildren(...row.history.map((one) => el("li", {}, el("time", {}, clock(one.at)), " ", el("bdi", {}, names[one.party] || `Party ${one.party}`), `: ${one.event}`)));
     if (!told) for (const line of row.speech) if (line.text) put(line.party, "", line.text, line.start, "final");
     told = true;
   }

@@ -166,9 +166,10 @@ function stretches(document, zero) {
 // What is drawn as lost, in words: for a screen reader, and to go there by keys. Of `count` places the record has the longest.
 function losses(name, places, count, seek) {
   if (!places.length) return "";
+  const number = Math.max(count, places.length);
   const lost = places.reduce((sum, one) => sum + one.stop - one.start, 0);
-  const more = count > places.length ? `, the longest ${places.length} of ${count}` : "";
-  return el("details", { class: "losses" }, el("summary", {}, `${name}: audio lost in ${count === 1 ? "one place" : `${count} places`}, ${lost.toFixed(2)} s${more}`),
+  const more = number > places.length ? `, without the shortest ${number - places.length}` : "";
+  return el("details", { class: "losses" }, el("summary", {}, el("bdi", {}, name), `: audio lost in ${number === 1 ? "one place" : `${number} places`}, ${lost.toFixed(2)} s${more}`),
     el("ul", {}, places.map((one) => el("li", {}, el("button", { type: "button", class: "plain", "aria-label": `Go to ${clock(one.start)}`, onclick: () => seek(one.start) }, clock(one.start)), ` ${(one.stop - one.start).toFixed(2)} s`))));
 }
 
@@ -350,7 +351,7 @@ async function open(me, uuid, heading, begin) {
     sounds.length ? el("div", { class: "player" }, play, now, slider) : el("p", { class: "none" }, "There is no recording inside this vCon."),
     waves,
     marks.length ? el("p", { class: "legend" }, [...new Set(marks.map((one) => one.kind))].map((kind) => el("span", { class: `key ${kind}` }, kind))) : "",
-    ...list(report.parties).map((one) => losses(name(one?.party), marks.filter((mark) => mark.kind === "lost" && mark.party === one?.party), Number(one?.lost_places), seek)),
+    ...list(report.parties).map((one) => losses(name(one?.party), marks.filter((mark) => mark.kind === "lost" && mark.party === one?.party), Number(one?.lost_places) || 0, seek)),
     el("h2", {}, "What was said"), words.length ? text : el("p", { class: "none" }, "There is no transcript."),
     el("h2", {}, "What happened"), el("ol", { class: "history" }, moments.map((one) => el("li", {}, el("time", {}, clock(one.at)), ` ${one.text}`))),
     el("h2", {}, "How it was captured"),

@@ -41,6 +41,10 @@ class FdCache:
         fd = self._open[path] = self._opened(path, create=create)
         return fd
 
+    def held(self, path: str) -> int | None:
+        """Its descriptor, if it is open."""
+        return self._open.get(path)
+
     def forget(self, path: str) -> None:
         """Close a file, if it is open, so that the next use opens it anew."""
         fd = self._open.pop(path, None)

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
 import structlog
 
-from vcond.base import metrics
 from vcond.base.errors import StorageError
 from vcond.journal.disk_errors import advice, say
 from vcond.journal.fd_cache import FdCache
 from vcond.journal.file_buffers import FileBuffer, Folder, Log, Name, Track
 from vcond.journal.retries import LONGEST, Retries
+from vcond.journal.sync_round import SyncRound
 from vcond.journal.write_queue import Command, WriteQueue
 from vcond.storage.files import Files, put
 
@@ -53,14 +53,12 @@ class Writer:
         self.stopped = False
         self.purges: deque[str] = deque()
         """Folders in the trash, to be deleted."""
-        self._clock, self._interval = clock, sync_interval
         self._due: deque[Track] = deque()
         self._unsynced: dict[FileBuffer | Folder, None] = {}
         self._kept = 0
-        self._round: deque[FileBuffer | Folder] = deque()
-        self._round_at = self._round_took = 0.0
         self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
+        self._round = SyncRound(self, self._unsynced, self._retries, clock, sync_interval)
 
     def step(self, now: float) -> float | None:
         """Do what is due; when to come again if nothing new is said before (None = never)."""
@@ -74,11 +72,9 @@ class Writer:
             self._write_soon(self._due.popleft())
         if self._retries and now >= self._retries.at:
             self._retries.again(now)
-        if self._unsynced and not self._round and now >= self._round_at:
-            self._round.extend(self._unsynced)
-            self._round_at, self._round_took = now + self._interval, 0.0
+        self._round.begin(now)
         if self._round:
-            self._sync_next()
+            self._round.go_on()
         elif self.purges:
             _purge_next(self.files, self.purges, self.root.path)
         return self._next(now)
@@ -153,16 +149,21 @@ class Writer:
         if not item.unsynced:
             return
         names = item.targets()
-        try:
+        with self.written_again(item, names):
             for name in names:
                 self.files.sync(self.fds.get(name.path))
+        self.let_go(item)
+
+    @contextmanager
+    def written_again(self, buffer: FileBuffer, names: Sequence[Name]) -> Iterator[None]:
+        """What was written is written again: the system may have dropped it, and a second fsync would say all is well."""
+        try:
+            yield
         except OSError:
-            # the system may have dropped what it could not write, and a second fsync would say all is well
-            self._kept -= self.queue.again(item)
+            self._kept -= self.queue.again(buffer)
             for name in names:
                 self.fds.forget(name.path)
             raise
-        self.let_go(item)
 
     def let_go(self, buffer: FileBuffer) -> None:
         """What was written and not synced need not be kept any more: its file goes."""
@@ -218,20 +219,10 @@ class Writer:
             say(log.exception, "internal error in the journal writer; continuing")
             command.fail(why)
 
-    def _sync_next(self) -> None:
-        item = self._round.popleft()
-        began = self._clock()
-        if item in self._unsynced and item not in self._retries:
-            sync = partial(self.sync, item)
-            self.attempt(item, sync, partial(self.settle, item) if isinstance(item, FileBuffer) else sync)
-        self._round_took += self._clock() - began
-        if not self._round:
-            metrics.journal_fsync_seconds.observe(self._round_took)
-
     def _next(self, now: float) -> float | None:
         if self._due or self._round or self.purges:
             return now
-        times = [at for at, due in ((self._round_at, self._unsynced), (self._retries.at, self._retries)) if due]
+        times = [at for at, due in ((self._round.at, self._unsynced), (self._retries.at, self._retries)) if due]
         return min(times, default=None)
 
 

@@ -310,6 +310,10 @@ class EncryptedFiles(Files):
         finally:
             self._disk.close(fd)
 
+    def sync_soon(self, fd: int) -> None:
+        """See ``Files``."""
+        self._disk.sync_soon(fd)
+
     def sync(self, fd: int) -> None:
         """See ``Files``."""
         if (file := self._opened.get(fd)) is not None:

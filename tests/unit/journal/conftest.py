@@ -42,6 +42,7 @@ class BadDisk(Files):
         self.lazy: bool = False
         """Syncing does nothing, for tests of something else."""
         self.sync_error: int = 0
+        self.soon_error: int = 0
         self.folder_error: int = 0
         self.link_error: int = 0
         self.rename_error: int = 0
@@ -104,6 +105,11 @@ class BadDisk(Files):
                 return 0
             data = data[: self.at_most]
         return super().pwrite(fd, data, offset)
+
+    def sync_soon(self, fd: int) -> None:
+        self.calls.append(("sync_soon", self._paths[fd]))
+        if self.soon_error and self.only in self._paths[fd]:
+            self._fail(self.soon_error)
 
     def sync(self, fd: int) -> None:
         self.calls.append(("sync", self._paths[fd]))

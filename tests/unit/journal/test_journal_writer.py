@@ -182,13 +182,49 @@ def test_tries_on_a_dead_disk_become_rare_and_are_bounded(hand):
     assert LONGEST * 0.9 <= pauses[-1] <= LONGEST
 
 
-def test_an_error_of_fsync_writes_again_what_was_not_synced(hand):
+def test_the_disk_begins_with_all_files_of_a_round_before_one_is_waited_for(hands, tmp_path):
+    hand = hands(tmp_path / "journal")
+    hand.writer.fds._limit = 200
+    calls = [hand.call(i) for i in range(50)]
+    hand.settle()
+    for call in calls:
+        call.write("0.pcm", 0, pcm(160))
+    hand.step(0.2)
+    hand.settle()
+    hand.disk.calls.clear()
+    hand.step(1.0)
+    calls[0].append(tag(1))
+    hand.settle()
+    order = [what for what, path in hand.disk.calls if path.endswith(".pcm")]
+    assert order == ["sync_soon"] * 50 + ["sync"] * 50
+    steps = [(what, path) for what, path in hand.disk.calls if what in {"pwrite", "sync"}]
+    assert steps[0] == ("pwrite", f"{calls[0].folder}/events.log")  # an event waits for neither
+
+
+def test_a_file_that_is_not_open_is_not_opened_to_begin_with_it(hand):
+    calls = [hand.call(i) for i in range(6)]
+    hand.settle()
+    for call in calls:
+        call.write("0.pcm", 0, pcm(160))
+    hand.step(0.2)
+    hand.settle()
+    hand.disk.calls.clear()
+    hand.step(1.0)
+    hand.settle()
+    done = [what for what, _ in hand.disk.calls]
+    assert done.count("sync_soon") == 4  # all that ``max_open`` allows
+    assert done.count("sync") == 6
+    assert done.index("open") > max(at for at, what in enumerate(done) if what == "sync_soon")
+
+
+@pytest.mark.parametrize("when", ["sync", "soon"])
+def test_an_error_of_fsync_writes_again_what_was_not_synced(hand, when):
     call = hand.call()
     hand.settle()
     call.append(tag(1))
     call.write("0.pcm", 0, pcm(160))
     hand.step(0.2)
-    hand.disk.sync_error = errno.EIO
+    setattr(hand.disk, f"{when}_error", errno.EIO)
     hand.step(1.0)
     hand.settle()
     hand.done("pwrite")
@@ -196,7 +232,7 @@ def test_an_error_of_fsync_writes_again_what_was_not_synced(hand):
     (call.folder / "0.pcm").write_bytes(b"")
     (call.folder / "events.log").write_bytes((call.folder / "events.log").read_bytes()[:-4])
     assert "EIO" in hand.queue.state
-    hand.disk.sync_error = 0
+    hand.disk.sync_error = hand.disk.soon_error = 0
     hand.step(LONGEST)
     hand.settle()
     assert read_folder(call.folder) == (call.events, "")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from vcond.sdk.media_stream.batch import HOLD, LISTEN_EVERY, LISTEN_FIRST, MOST, TOGETHER, Batch, Pulse
+from vcond.sdk.media_stream.batch import HOLD, LISTEN_EVERY, LISTEN_FIRST, MOST, TOGETHER, TURNS, Batch, Pulse
 from vcond.testing.time import NOON, run_virtual
 
 AUDIO = b'{"event":"media","n":%d}'
@@ -140,25 +141,48 @@ async def test_a_close_code_found_while_waiting_is_told_at_the_next_message():
 
 
 @virtual
-async def test_all_streams_are_worked_through_with_one_beat_and_a_fault_holds_no_other_up():
+async def test_streams_of_a_turn_are_worked_through_with_one_beat_and_a_fault_holds_no_other_up():
     class Broken(Stream):
         def feed_all(self, messages):
             raise RuntimeError("broken")
 
     said, pulse = [], Pulse()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["exception"]))
-    streams = [Stream() if number % 3 else Broken() for number in range(3 * TOGETHER)]
+    streams = [Stream() if number % 3 else Broken() for number in range(3 * TOGETHER * TURNS)]
     batches = [Batch(stream, pulse) for stream in streams]
     for batch in batches:
         batch.text(AUDIO % 1, NOON)
-        await asyncio.sleep(0.0005)
-    await asyncio.sleep(HOLD)
-    assert [len(stream.fed) for stream in streams] == [int(number % 3 > 0) for number in range(3 * TOGETHER)]
-    assert {round(when, 6) for stream in streams for when in stream.times} == {HOLD}
-    assert {type(why) for why in said} == {RuntimeError}
+    await asyncio.sleep(1.01 * HOLD)
+    assert [len(stream.fed) for stream in streams] == [int(number % 3 > 0) for number in range(len(streams))]
+    assert {round(when, 6) for stream in streams[::TURNS] for when in stream.times} == {HOLD}
+    assert [type(why) for why in said] == [RuntimeError] * len(streams[::3])
     batches[1].text(AUDIO % 2, NOON)
     await asyncio.sleep(HOLD)
     assert len(streams[1].fed) == 2
+
+
+@virtual
+async def test_streams_have_their_beats_in_turns_and_are_apart_again_after_a_loop_that_was_late():
+    pulse, loop = Pulse(), asyncio.get_running_loop()
+    streams = [Stream() for _ in range(3 * TURNS)]
+    batches = [Batch(stream, pulse) for stream in streams]
+
+    async def beats() -> list[float]:
+        for batch in batches:
+            batch.text(AUDIO % 1, NOON)
+        begun = loop.time()
+        await asyncio.sleep(1.01 * HOLD)
+        return sorted({round(stream.times[-1] - begun, 6) for stream in streams})
+
+    apart = [round(HOLD * turn / TURNS, 6) for turn in range(1, TURNS + 1)]
+    assert await beats() == apart
+    for batch in batches:
+        batch._turn._due -= 7.003 * HOLD  # as after so long without a turn of the loop
+    await asyncio.sleep(0.004 * HOLD)
+    late = await beats()
+    assert len(late) == TURNS
+    assert max(late) <= HOLD
+    assert min(b - a for a, b in pairwise(late)) == pytest.approx(HOLD / TURNS, abs=1e-5)
 
 
 @virtual

@@ -388,3 +388,14 @@ def test_a_file_that_is_read_from_beginning_to_end_is_read_from_the_disk_once(ke
     assert (files.pread(fd, 1 << 16, 0), files.pread(fd, 1 << 16, 20 * len(MARK))) == (20 * MARK, b"")
     files.close(fd)
     assert disk.reads == 2, "its head when it was opened, and all of it"
+
+
+def test_the_disk_below_is_told_to_begin_with_a_file(tmp_path):
+    class Told(Files):
+        def sync_soon(self, fd):
+            told.append(fd)
+
+    told: list[int] = []
+    files = EncryptedFiles(Told(), {}, tmp_path)
+    files.sync_soon(7)
+    assert told == [7]

@@ -119,3 +119,18 @@ def test_a_disk_that_takes_nothing_is_an_error(tmp_path):
 
     with pytest.raises(OSError, match="nothing written"):
         put(Nothing(), 0, b"x", 0)
+
+
+def test_the_disk_is_told_to_begin_with_a_file_and_a_file_that_cannot_be_told_of_is_no_trouble(tmp_path):
+    files = Files()
+    fd = files.open(str(tmp_path / "file"), create=True)
+    put(files, fd, b"some", 0)
+    files.sync_soon(fd)
+    files.sync(fd)
+    files.close(fd)
+    with pytest.raises(OSError, match="descriptor"):
+        files.sync_soon(fd)
+    read, write = os.pipe()
+    files.sync_soon(write)  # ESPIPE
+    os.close(read)
+    os.close(write)

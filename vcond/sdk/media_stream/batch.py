@@ -2,8 +2,9 @@
 
 A message that is worked through alone finds cold caches, and costs two to three times what it costs in a row; five frames
 of a track cost together what one does (``join``; tests/bench/bench_twilio.py). So audio waits up to ``HOLD`` with the
-moment of its arrival, and then all streams are worked through one after another; whatever is not audio is taken at
-once, after what waits. A daemon that is killed loses what waits.
+moment of its arrival, and then all streams of a turn are worked through one after another; whatever is not audio is
+taken at once, after what waits. A daemon that is killed loses what waits. Streams have their beats in ``TURNS``, lest
+all of them together keep the loop from anything else (decision 0055).
 
 To be woken up for a message costs more than all the work on it (decision 0024). Where audio says itself when it was
 spoken, only the least delay of the last minute is asked of its arrivals (``vcond.media.placement``). So once that is
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack
+from itertools import cycle, islice
+from math import ceil
 from typing import Final
 
 from vcond.sdk.contract import Instant
@@ -25,6 +27,8 @@ HOLD: Final = 0.1
 """Seconds."""
 MOST: Final = 64
 """Messages that wait for one stream; 10 in normal operation."""
+TURNS: Final = 10
+"""Moments of each ``HOLD``, over which streams are spread: all read at once keep the loop from anything else for as long as they take."""
 TOGETHER: Final = 32
 """Streams that are worked through before others are heard again: about a millisecond."""
 LISTEN_FIRST: Final = 20
@@ -34,10 +38,27 @@ LISTEN_EVERY: Final = 20
 
 
 class Pulse:
-    """The beat at which batches are worked through."""
+    """The beat at which batches are worked through. Streams have it in turns: who is due for another waits for a few of them."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        self._turns = cycle([Turn(loop, begun - HOLD * turn / TURNS) for turn in range(TURNS)])
+
+    def turn(self) -> Turn:
+        """That of one more stream."""
+        return next(self._turns)
+
+
+class Turn:
+    """The streams that are worked through at one moment of each ``HOLD``.
+
+    The moment stays where it is, however late the loop comes: streams that were late together are apart with the next beat.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        """``due``: one of those moments, by the loop's clock."""
+        self._loop, self._due = loop, due
         self._waiting: list[Batch] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -45,7 +66,9 @@ class Pulse:
         """Work through this one with the next beat."""
         self._waiting.append(batch)
         if self._timer is None:
-            self._timer = self._loop.call_later(HOLD, self._beat)
+            # a timer may come early by its resolution: the beat after this one is the next all the same
+            self._due += HOLD * max(1, ceil((self._loop.time() - self._due) / HOLD))
+            self._timer = self._loop.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
         self._timer = None
@@ -53,11 +76,13 @@ class Pulse:
         self._work(waiting)
 
     def _work(self, waiting: Sequence[Batch]) -> None:
-        if len(waiting) > TOGETHER:
-            self._loop.call_soon(self._work, waiting[TOGETHER:])
-        with ExitStack() as stack:  # a fault in one holds no other up
-            for batch in waiting[:TOGETHER]:
-                stack.callback(batch.beat)
+        rest = iter(waiting)
+        try:
+            for batch in islice(rest, TOGETHER):
+                batch.beat()
+        finally:  # a fault in one holds no other up
+            if later := list(rest):
+                self._loop.call_soon(self._work, later)
 
 
 class Batch:
@@ -67,7 +92,7 @@ class Batch:
         """``socket``: where the messages come from. Without it they are never made to wait there."""
         self.replies = stream.replies
         self._stream = stream
-        self._pulse = pulse
+        self._turn = pulse.turn()
         self._socket = socket
         self._beats = 0
         self._waiting: list[tuple[bytes, Instant]] = []
@@ -94,7 +119,7 @@ class Batch:
         self._waiting.append((raw, arrived))
         if not self._expected:
             self._expected = True
-            self._pulse.add(self)
+            self._turn.add(self)
             if self._stamped and self._beats > LISTEN_FIRST and self._beats % LISTEN_EVERY:
                 self._read_on(now=False)
                 asyncio.get_running_loop().call_soon(self.flush)  # after all that was read with it

@@ -87,7 +87,7 @@ JOBS = {
     "policy": "who may do what with what is recorded: pause it, let it go on, agree to it or refuse. Pure",
     "storage": "the one door to the disk, for reading and writing; encryption of what is kept, and its keys",
     "call": "events, the call as a fold over them, causes, merging. Pure",
-    "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py`",
+    "media": "codecs, RTP, placement on the call's clock, what is in the sound. Pure, but for `rtp/ports.py` and `rtp/reading.py`",
     "sip": "SIP messages, transactions and dialogs of a server, for adapters. Pure, but for `sip/server.py` and `sip/transports.py`",
     "vcon": "building, validation, sealing, reading of others' vCons. Pure, no I/O",
     "redaction": "what is secret in a conversation, how it is found, and what becomes of it. Pure",
@@ -110,7 +110,12 @@ FREE = {"cli", "__init__", "__main__"}
 # rooms that do no I/O and read no clock
 PURE = {"policy", "call", "media", "sip", "vcon", "redaction"}
 # but for the sockets that adapters share
-SOCKETS = {Path("vcond/media/rtp/ports.py"), Path("vcond/sip/server.py"), Path("vcond/sip/transports.py")}
+SOCKETS = {
+    Path("vcond/media/rtp/ports.py"),
+    Path("vcond/media/rtp/reading.py"),
+    Path("vcond/sip/server.py"),
+    Path("vcond/sip/transports.py"),
+}
 IMPURE_MODULES = {"asyncio", "socket", "time", "threading", "subprocess", "aiohttp", "websockets", "sqlite3", "pathlib"}
 
 

@@ -167,7 +167,7 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     Raises whatever it raises, and TimeoutError when it waits for something that cannot come.
     """
     # the kernel says when a datagram came by a clock that does not jump: here it comes when it is read
-    stamps = patch("vcond.media.rtp.ports.time", SimpleNamespace(time_ns=lambda: 0))
+    stamps = patch("vcond.media.rtp.reading.time", SimpleNamespace(time_ns=lambda: 0))
     with stamps, _on_one_processor(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
 

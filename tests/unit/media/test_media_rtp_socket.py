@@ -1,4 +1,4 @@
-"""UDP ports for RTP: real sockets on loopback."""
+"""UDP ports for RTP: real sockets on loopback, read by one system call for many datagrams and by one for each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from rtp_kit import FRAME, MS, Notes, rtp
 from vcond.base.errors import ConfigError
 from vcond.capture.clock import SteadyClock
 from vcond.media.rtp import ports as rtpsocket
+from vcond.media.rtp import reading
 from vcond.media.rtp.ports import RtpPorts
 from vcond.media.rtp.receiver import RtpReceiver
 
 ANY = (0, 0)
+
+
+@pytest.fixture(autouse=True, params=["at once", "singly"])
+def way(request, monkeypatch) -> None:
+    """How sockets are read."""
+    assert reading.can_batch(socket.AF_INET)
+    if request.param == "singly":
+        monkeypatch.setattr(rtpsocket, "can_batch", lambda _: False)
 
 
 class Told(Notes):
@@ -141,7 +150,7 @@ async def test_a_step_of_the_wall_clock_moves_no_packet_out_of_its_turn(step, mo
         made = await ports.open(receiver(owner))
         with sender(made.address) as sock:
             send(sock, 0, 1)
-            monkeypatch.setattr(rtpsocket.time, "time_ns", lambda real=time.time_ns: real() + step * 10**9)
+            monkeypatch.setattr(reading.time, "time_ns", lambda real=time.time_ns: real() + step * 10**9)
             made.flush()
     assert before <= owner.streams[0].at <= clock.now()
 

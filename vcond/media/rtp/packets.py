@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 MAX_DATAGRAM: Final = 2048
 """Bytes that are read of a datagram. One that fills them may have been cut, and is none."""
@@ -17,6 +17,9 @@ EXTENSION: Final = 0x10
 SOURCES: Final = 0x0F
 MARKER: Final = 0x80
 TYPE: Final = 0x7F
+
+Address = tuple[Any, ...]
+"""Host, port, and for IPv6 flow and scope: as sockets say it."""
 
 unpack: Final = Struct("!BBHII").unpack_from
 """First byte, marker and payload type, sequence number, timestamp, SSRC."""

@@ -1,8 +1,8 @@
 """UDP ports for RTP receivers: one socket a stream, emptied ten times a second, and five times where there are many.
 
 Waking up for each packet costs more than all that is done with it, and work on one packet alone finds cold caches. So no
-event loop watches these sockets: in its turn each is read until it is empty, and the kernel says when each datagram
-came. That is more exact than a clock read here, also when the loop was busy. docs/decisions/0004-rtp-sockets.md has the
+event loop watches these sockets: in its turn each is read until it is empty (``reading``), and the kernel says when each
+datagram came. That is more exact than a clock read here, also when the loop was busy. docs/decisions/0004-rtp-sockets.md has the
 figures. What is sent are reports of what came (``reports``), where the owner of a port wants it.
 """
 
@@ -11,22 +11,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
-from struct import Struct, unpack
+from struct import unpack
 from types import TracebackType
-from typing import Final, Generic, Protocol, Self, TypeVar
+from typing import Final, Generic, Self
 
 from vcond.base.errors import ConfigError
 from vcond.media.placement.clocks import Moment
-from vcond.media.rtp.packets import MAX_DATAGRAM
+from vcond.media.rtp.packets import Address
+from vcond.media.rtp.reading import Batch, Clock, Reader, can_batch
 from vcond.media.rtp.receiver import RtpReceiver
 from vcond.media.rtp.reports import Reporter
-from vcond.media.rtp.sources import Address
-
-Moment_co = TypeVar("Moment_co", bound=int, covariant=True)
 
 WORK: Final = 0.1
 """Seconds from one turn of a socket to the next."""
@@ -46,65 +43,20 @@ CONTROL: Final = 5
 """Turns between two looks at the port for RTCP: one that finds nothing costs as much as a packet."""
 LOOK: Final = 20
 """Turns between two looks at what the kernel dropped."""
-SECOND: Final = 1_000_000_000
-
-# Linux, asm-generic/socket.h and linux/sock_diag.h; the module ``socket`` does not name them.
-SO_TIMESTAMPNS: Final = 35
-"""Have the kernel say when each datagram came: a timespec of its wall clock."""
 SO_MEMINFO: Final = 55
-"""Figures of a socket, nine of 32 bits, of which the last is what was dropped."""
-_timespec: Final = Struct("@ll")
-_SPACE: Final = socket.CMSG_SPACE(_timespec.size)
-
-
-class Clock(Protocol[Moment_co]):
-    """Our one clock."""
-
-    def now(self) -> Moment_co:
-        """This moment."""
-
-
-class _Reader(Generic[Moment]):
-    """What comes to one socket."""
-
-    def __init__(self, sock: socket.socket, clock: Clock[Moment]) -> None:
-        self.socket = sock
-        self._clock = clock
-        self._source: Address = ()
-        self._emptied = clock.now()
-        with suppress(OSError):  # where this cannot be had, datagrams come when they are read
-            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-
-    def empty(self, most: int) -> list[tuple[bytes, Address, Moment]]:
-        """The datagrams that the kernel holds, each with the moment when it came; ``most`` of them at most."""
-        out: list[tuple[bytes, Address, Moment]] = []
-        # In this order: should we be held up between the two, packets seem late, which the placement bears, not early.
-        wall, now = time.time_ns(), self._clock.now()
-        moment, ahead = type(now), wall - now
-        receive, source = self.socket.recvmsg, self._source
-        oldest = self._emptied  # the wall clock may step; nothing came before the turn before
-        with suppress(OSError):  # nothing is left
-            while len(out) < most:
-                datagram, said, _, sender = receive(MAX_DATAGRAM, _SPACE)
-                if sender != source:  # else the same object again, which is told from others at once
-                    source = sender
-                came = now
-                if said and said[0][1] == SO_TIMESTAMPNS:
-                    seconds, nanos = _timespec.unpack(said[0][2])
-                    at = seconds * SECOND + nanos - ahead
-                    if at < now:
-                        came = moment(max(oldest, at))
-                out.append((datagram, source, came))
-        self._source = source
-        self._emptied = now
-        return out
+"""Figures of a socket, nine of 32 bits, of which the last is what was dropped (Linux, linux/sock_diag.h)."""
 
 
 class RtpSocket(Generic[Moment]):
     """A port, and the receiver that gets what comes there. Made by ``RtpPorts.open``; must be closed."""
 
     def __init__(
-        self, receiver: RtpReceiver[Moment], clock: Clock[Moment], rtp: socket.socket, rtcp: socket.socket | None
+        self,
+        receiver: RtpReceiver[Moment],
+        clock: Clock[Moment],
+        rtp: socket.socket,
+        rtcp: socket.socket | None,
+        batch: Batch | None,
     ) -> None:
         """The sockets are bound, and this one's from now on. Without ``rtcp`` both come to the same port."""
         self.receiver = receiver
@@ -114,8 +66,8 @@ class RtpSocket(Generic[Moment]):
         """Where it listens for RTCP."""
         self.closed = False
         self._clock = clock
-        self._rtp = _Reader(rtp, clock)
-        self._rtcp = None if rtcp is None else _Reader(rtcp, clock)
+        self._rtp = Reader(rtp, clock, batch)
+        self._rtcp = None if rtcp is None else Reader(rtcp, clock, batch)
         self._reporter: Reporter[Moment] | None = None
         self._reports_to = 0
         self._seal: Callable[[bytes], bytes] | None = None
@@ -159,7 +111,7 @@ class RtpSocket(Generic[Moment]):
         self.flush()
         self._turns += 1
         if self._rtcp is not None and self._turns % CONTROL == 0 and not self.closed:
-            for datagram, source, came in self._rtcp.empty(MOST_REPORTS):
+            for datagram, source, came in self._rtcp.read(MOST_REPORTS):
                 self.receiver.control(datagram, source, came)
         now = self._clock.now()
         self.receiver.tick(now)
@@ -170,7 +122,7 @@ class RtpSocket(Generic[Moment]):
 
     def flush(self) -> None:
         """Take what has come."""
-        if not self.closed and (waiting := self._rtp.empty(MOST)):
+        if not self.closed and (waiting := self._rtp.read(MOST)):
             self.receiver.feed_all(waiting)
 
     def close(self) -> None:
@@ -233,6 +185,7 @@ class RtpPorts(Generic[Moment]):
         if ports != (0, 0) and not 1024 <= first < last <= 65_535:
             raise ConfigError("must be a range of ports from 1024 to 65535, as in [10000, 20000]")
         self._clock, self._bind, self._mux = clock, bind, mux
+        self._batch = Batch() if can_batch(self._family) else None
         self._first, self._last = first, last
         self._next = first
         self._turns: tuple[set[RtpSocket[Moment]], ...] = tuple(set() for _ in range(TURNS))
@@ -252,7 +205,7 @@ class RtpPorts(Generic[Moment]):
         bound = self._bound_pair(port) if port else self._pair()
         if bound is None:
             raise ConfigError(f"port {port} for media is in use")
-        made = RtpSocket(receiver, self._clock, *bound)
+        made = RtpSocket(receiver, self._clock, *bound, self._batch)
         min(self._turns, key=len).add(made)
         if self._timer is None:
             self._rest()

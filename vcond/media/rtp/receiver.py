@@ -22,10 +22,11 @@ from vcond.media.placement.clocks import Moment
 from vcond.media.rtp.coalesce import Writer
 from vcond.media.rtp.dtmf import Pressed
 from vcond.media.rtp.formats import Format
-from vcond.media.rtp.packets import Kind, Packet, kind_of, parse
+from vcond.media.rtp.packets import Address, Kind, Packet, kind_of, parse
 from vcond.media.rtp.rtcp import Bye, read
-from vcond.media.rtp.sources import SECOND, Address, Feed, Source, Stranger, Stream, near
+from vcond.media.rtp.sources import SECOND, Feed, Source, Stranger, Stream, near
 from vcond.media.rtp.streams import Owner, Stats, Streams
+from vcond.media.rtp.together import Together
 
 __all__ = ["Address", "Owner", "Pressed", "RtpReceiver", "Source", "Stats", "Stream", "Writer"]
 
@@ -110,6 +111,8 @@ class RtpReceiver(Generic[Moment]):
     def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Moment]]) -> None:
         """Take several in the order of their arrival; what can be joined is."""
         done, streams = 0, self._streams
+        if type(datagrams) is Together and streams.feed is not None and streams.feed.whole(datagrams):
+            return
         while done < len(datagrams) and not self._closed:
             # Nearly all are plain packets that follow one another.
             run = 0 if streams.feed is None else streams.feed.run(datagrams, done)

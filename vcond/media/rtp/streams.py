@@ -15,9 +15,9 @@ from vcond.media.placement.reorder import WAIT
 from vcond.media.rtp.coalesce import Joiner, Writer
 from vcond.media.rtp.dtmf import Keys, Pressed
 from vcond.media.rtp.formats import EVENTS, Format
-from vcond.media.rtp.packets import Packet
+from vcond.media.rtp.packets import Address, Packet
 from vcond.media.rtp.sequence import Turn
-from vcond.media.rtp.sources import NO_TYPE, SECOND, Address, Feed, Stream
+from vcond.media.rtp.sources import NO_TYPE, SECOND, Feed, Stream
 
 MAX_STREAMS: Final = 200
 """Streams of one receiver, one after another."""

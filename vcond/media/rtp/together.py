@@ -1,0 +1,77 @@
+"""Datagrams that one system call brought, while they lie side by side where the kernel put them.
+
+Nearly always they are plain packets of one stream that follow one another, and are looked at column by column, without an
+object for each. Whoever wants them one by one has them as a sequence. Pure: ``reading`` has the sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import Any, Final, Generic, overload
+
+from vcond.media.placement.clocks import Moment
+from vcond.media.rtp.packets import HEADER, MAX_DATAGRAM, Address
+
+SLOT: Final = MAX_DATAGRAM
+"""Bytes from one datagram to the next."""
+SHAPES: Final = 256
+"""Lengths and counts whose way of being read is remembered."""
+
+
+class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
+    """Each datagram, where it came from and when: as ``RtpReceiver.feed_all`` takes them."""
+
+    __slots__ = ("_addresses", "_apart", "_buffer", "_sizes", "address", "arrivals", "size")
+
+    def __init__(
+        self, buffer: memoryview, sizes: Sequence[int], addresses: Sequence[Address], arrivals: Sequence[Moment]
+    ) -> None:
+        """At least one. ``buffer``: they begin every ``SLOT`` bytes; it is somebody else's after ``over``."""
+        self._buffer, self._sizes, self._addresses = buffer, sizes, addresses
+        self._apart: list[tuple[bytes, Address, Moment]] | None = None
+        self.arrivals = arrivals
+        self.size = sizes[0] if sizes.count(sizes[0]) == len(sizes) else 0
+        """Bytes of each, if all have as many; else 0."""
+        self.address = addresses[0] if addresses.count(addresses[0]) == len(addresses) else None
+        """Where all came from; None when that differs."""
+
+    def columns(self) -> tuple[tuple[Any, ...], ...]:
+        """Of packets of one ``size`` above that of a header: first byte, marker and payload type, number, stamp, SSRC, payload."""
+        said = _packets(self.size, len(self._sizes)).unpack_from(self._buffer)
+        return said[::6], said[1::6], said[2::6], said[3::6], said[4::6], said[5::6]
+
+    def over(self) -> None:
+        """The buffer is used again: who did not look yet comes too late, and is told so by a ValueError."""
+        self._buffer = memoryview(b"")
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __iter__(self) -> Iterator[tuple[bytes, Address, Moment]]:
+        return iter(self._each())
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[bytes, Address, Moment]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[bytes, Address, Moment]]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._each()[index]
+
+    def _each(self) -> list[tuple[bytes, Address, Moment]]:
+        """They, copied out of the buffer."""
+        if self._apart is None:
+            buffer, sizes = self._buffer, self._sizes
+            if not buffer:
+                raise ValueError("datagrams that were not looked at in time")
+            copies = [bytes(buffer[at * SLOT : at * SLOT + size]) for at, size in enumerate(sizes)]
+            self._apart = list(zip(copies, self._addresses, self.arrivals, strict=True))
+        return self._apart
+
+
+@lru_cache(SHAPES)
+def _packets(size: int, count: int) -> Struct:
+    return Struct("!" + f"BBHII{size - HEADER}s{SLOT - size}x" * count)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from vcond.media.rtp.formats import Format
 from vcond.media.rtp.receiver import Address, Owner, RtpReceiver
+from vcond.media.rtp.together import side_by_side
 from vcond.sdk.contract import Instant
 from vcond_siprec.keys import Crypto
 from vcond_siprec.sdp import Line
@@ -58,7 +59,7 @@ class SecureReceiver(RtpReceiver[Instant]):
         unprotect, wrong = self._session.unprotect, _wrong()
         for datagram, address, arrived in datagrams:
             if len(datagram) > 1 and 192 <= datagram[1] <= 223:  # RTCP (RFC 5761 section 4)
-                super().feed_all(clear)
+                super().feed_all(side_by_side(clear))
                 clear = []
                 self.control(datagram, address, arrived)
                 continue
@@ -66,7 +67,7 @@ class SecureReceiver(RtpReceiver[Instant]):
                 clear.append((unprotect(datagram), address, arrived))
             except wrong:
                 self.undecrypted += 1
-        super().feed_all(clear)
+        super().feed_all(side_by_side(clear))
 
     def control(self, datagram: bytes, address: Address, arrived: Instant) -> None:
         """Take an encrypted datagram of RTCP."""

@@ -23,13 +23,19 @@ SHAPES: Final = 256
 class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
     """Each datagram, where it came from and when: as ``RtpReceiver.feed_all`` takes them."""
 
-    __slots__ = ("_addresses", "_apart", "_buffer", "_sizes", "address", "arrivals", "size")
+    __slots__ = ("_addresses", "_apart", "_buffer", "_sizes", "_slot", "address", "arrivals", "size")
 
     def __init__(
-        self, buffer: memoryview, sizes: Sequence[int], addresses: Sequence[Address], arrivals: Sequence[Moment]
+        self,
+        buffer: memoryview,
+        sizes: Sequence[int],
+        addresses: Sequence[Address],
+        arrivals: Sequence[Moment],
+        *,
+        slot: int = SLOT,
     ) -> None:
-        """At least one. ``buffer``: they begin every ``SLOT`` bytes; it is somebody else's after ``over``."""
-        self._buffer, self._sizes, self._addresses = buffer, sizes, addresses
+        """At least one. ``buffer``: they begin every ``slot`` bytes; it is somebody else's after ``over``."""
+        self._buffer, self._sizes, self._addresses, self._slot = buffer, sizes, addresses, slot
         self._apart: list[tuple[bytes, Address, Moment]] | None = None
         self.arrivals = arrivals
         self.size = sizes[0] if sizes.count(sizes[0]) == len(sizes) else 0
@@ -39,7 +45,7 @@ class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
 
     def columns(self) -> tuple[tuple[Any, ...], ...]:
         """Of packets of one ``size`` above that of a header: first byte, marker and payload type, number, stamp, SSRC, payload."""
-        said = _packets(self.size, len(self._sizes)).unpack_from(self._buffer)
+        said = _packets(self.size, self._slot, len(self._sizes)).unpack_from(self._buffer)
         return said[::6], said[1::6], said[2::6], said[3::6], said[4::6], said[5::6]
 
     def over(self) -> None:
@@ -64,14 +70,37 @@ class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
     def _each(self) -> list[tuple[bytes, Address, Moment]]:
         """They, copied out of the buffer."""
         if self._apart is None:
-            buffer, sizes = self._buffer, self._sizes
+            buffer, sizes, slot = self._buffer, self._sizes, self._slot
             if not buffer:
                 raise ValueError("datagrams that were not looked at in time")
-            copies = [bytes(buffer[at * SLOT : at * SLOT + size]) for at, size in enumerate(sizes)]
+            copies: Sequence[bytes]
+            if 0 < self.size <= slot:
+                copies = _datagrams(self.size, slot, len(sizes)).unpack_from(buffer)
+            else:
+                copies = [bytes(buffer[at * slot : at * slot + size]) for at, size in enumerate(sizes)]
             self._apart = list(zip(copies, self._addresses, self.arrivals, strict=True))
         return self._apart
 
 
+def side_by_side(
+    datagrams: Sequence[tuple[bytes, Address, Moment]],
+) -> Sequence[tuple[bytes, Address, Moment]]:
+    """The same where they are in hand, as after decryption: to be looked at by columns if all have one size."""
+    if len(datagrams) < 2:
+        return datagrams
+    packets, addresses, arrivals = zip(*datagrams, strict=True)
+    size = len(packets[0])
+    sizes = tuple(map(len, packets))
+    if not size or sizes.count(size) < len(sizes):
+        return datagrams
+    return Together(memoryview(b"".join(packets)), sizes, addresses, arrivals, slot=size)
+
+
 @lru_cache(SHAPES)
-def _packets(size: int, count: int) -> Struct:
-    return Struct("!" + f"BBHII{size - HEADER}s{SLOT - size}x" * count)
+def _packets(size: int, slot: int, count: int) -> Struct:
+    return Struct("!" + f"BBHII{size - HEADER}s{slot - size}x" * count)
+
+
+@lru_cache(SHAPES)
+def _datagrams(size: int, slot: int, count: int) -> Struct:
+    return Struct("!" + f"{size}s{slot - size}x" * count)

@@ -34,6 +34,7 @@ MAY_SKIP = {
     "tests/unit/cli/test_cli_check_sinks.py": "to become somebody else needs rights",
     "tests/unit/cli/test_cli_recover.py": "to become somebody else needs rights",
     "tests/unit/cli/test_cli_state_folder.py": "to become somebody else and mounting need rights",
+    "tests/unit/media/test_media_rtp_reading.py": "a kernel without IPv6",
     "tests/unit/media/test_media_rtp_socket.py": "a kernel without IPv6",
     "adapters/webrtc/tests/test_webrtc_check.py": "a kernel without PR_SET_MDWE",
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from delivery_kit import uuid_of
 
-from vcond.publish import finder_apart
+from vcond.publish import apart as apart_module
 from vcond.publish.finder_apart import ApartFinder, finders_apart
 from vcond.publish.redactor import Redactor
 from vcond.redaction.config import RedactionConfig
@@ -78,30 +78,30 @@ def test_it_says_what_the_finder_says_and_what_that_prints_is_nowhere(apart, cap
 def test_one_process_looks_at_one_conversation_after_another_and_a_new_one_comes_for_one_that_ended(apart):
     finder = apart("Good", words=["green"])
     first = found([finder], SPOKEN)
-    process = finder._process
+    process = finder._apart.process
     assert found([finder], SPOKEN) == first
-    assert finder._process is process
+    assert finder._apart.process is process
     process.kill()
     process.wait()
     with pytest.raises(FinderError):
         found([finder], SPOKEN)
     assert found([finder], SPOKEN) == first
     finder.close()
-    assert finder._process is None
+    assert finder._apart.process is None
 
 
 def test_a_signal_to_all_of_a_service_does_not_end_it_while_vcond_still_delivers(apart):
     finder = apart("Good", words=["green"])
     first = found([finder], SPOKEN)
-    process = finder._process
+    process = finder._apart.process
     for number in (signal.SIGTERM, signal.SIGINT):
         process.send_signal(number)
         assert found([finder], SPOKEN) == first
-    assert finder._process is process
+    assert finder._apart.process is process
 
 
 def test_the_end_does_not_wait_for_what_a_finder_started(apart, monkeypatch):
-    pair, others, begun, send = socket.socketpair, [], threading.Event(), finder_apart._send
+    pair, others, begun, send = socket.socketpair, [], threading.Event(), apart_module.send
 
     def kept():
         ours, theirs = pair()
@@ -112,8 +112,8 @@ def test_the_end_does_not_wait_for_what_a_finder_started(apart, monkeypatch):
         send(channel, body, until)
         begun.set() if b"wait" in body else None
 
-    monkeypatch.setattr(finder_apart.socket, "socketpair", kept)
-    monkeypatch.setattr(finder_apart, "_send", sent)
+    monkeypatch.setattr(apart_module.socket, "socketpair", kept)
+    monkeypatch.setattr(apart_module, "send", sent)
     finder = apart("Waits", limit=600.0)
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(found, [finder], said((0, "wait")))
@@ -148,19 +148,19 @@ def test_one_that_hangs_is_ended_and_named(apart, capsys):
     finder = apart("Waits", limit=0.2)
     with pytest.raises(FinderError, match=r"finder 'badges' failed: it took longer than 0\.2 s and was ended"):
         found([finder], said((0, "wait")))
-    assert finder._process is None
+    assert finder._apart.process is None
     assert "a finder takes too long and was ended" in capsys.readouterr().out
 
 
 async def test_what_it_hangs_on_is_not_delivered_and_other_calls_go_on(apart, tmp_path: Path, monkeypatch):
-    send = finder_apart._send
+    send = apart_module.send
 
     def sent(channel, body, until):  # what never ends gets no time
         send(channel, body, until)
         if b"wait" in body:
             raise TimeoutError
 
-    monkeypatch.setattr(finder_apart, "_send", sent)
+    monkeypatch.setattr(apart_module, "send", sent)
     made = Redactor([apart("Waits"), CardFinder(FinderOptions())], folder=tmp_path / "forms")
     good = outgoing(2, "card 4532 0151 1283 0366 ok")
     results = await asyncio.gather(made.redacted(outgoing(1, "wait")), made.redacted(good), return_exceptions=True)
@@ -173,13 +173,13 @@ async def test_what_it_hangs_on_is_not_delivered_and_other_calls_go_on(apart, tm
 
 
 async def test_the_end_of_vcond_does_not_wait_for_it_and_refuses_no_vcon(apart, tmp_path: Path, monkeypatch):
-    begun, send = threading.Event(), finder_apart._send
+    begun, send = threading.Event(), apart_module.send
 
     def sent(channel, body, until):
         send(channel, body, until)
         begun.set() if b"wait" in body else None
 
-    monkeypatch.setattr(finder_apart, "_send", sent)
+    monkeypatch.setattr(apart_module, "send", sent)
     made = Redactor([apart("Waits", limit=600.0)], folder=tmp_path / "forms")
     job = asyncio.get_running_loop().run_in_executor(None, made._redact, outgoing(1, "wait"), ())
     await asyncio.to_thread(begun.wait)

@@ -20,17 +20,18 @@ from vcond.base.errors import StorageError
 from vcond.capture.forgetting import forget
 from vcond.capture.registry import CallRegistry
 from vcond.config import Config
-from vcond.delivery import Outbox
+from vcond.delivery import Outbox, rows
 from vcond.journal import Store
 from vcond.journal.erasing import erase as erase_journal
 from vcond.publish.finisher import Finisher
 from vcond.records.forgetting import Forgetter, NeverError, NotYetError, Place
-from vcond.records.holds import Holds
+from vcond.records.holds import HeldError, Holds
 from vcond.records.ledger import Ledger
 from vcond.records.ledger_service import Records
 from vcond.records.subjects import Forgotten, SubjectIndex
 from vcond.records.tombstones import AS_LONG, Tombstones, of_call, of_key
 from vcond.records.word_service import WordService
+from vcond.sdk.link import PREFIX
 from vcond.speech.dispatcher import Speech
 from vcond.speech.multi_model import Speeches
 from vcond.storage.files import Files
@@ -60,6 +61,9 @@ class Parts(Protocol):
     holds: Holds
     records: Records
     words: WordService
+
+    async def forget_vcon(self, uuid: str) -> None:
+        """Of a hub. Raises HeldError, StorageError."""
 
     @property
     def speech(self) -> Speech | Speeches:
@@ -105,14 +109,18 @@ def places(daemon: Parts) -> list[Place]:
         found.append(At("media", partial(_files, Path(media)), "call"))
     if daemon.keys is not None:
         found.append(At("keys", partial(_keys, daemon.keys)))
-    found += [At(f"sinks.{one.sink}", partial(_sink, daemon, one.sink), "outbox") for one in outbox.sinks()]
+    if daemon.config.hub.listen:
+        found.append(At("links", partial(_links, daemon), "call"))
+    names = [one.sink for one in outbox.sinks() if not one.sink.startswith(PREFIX)]
+    found += [At(f"sinks.{name}", partial(_sink, daemon, name), "outbox") for name in names]
     return list(found)
 
 
 async def elsewhere(outbox: Outbox, uuids: list[str]) -> dict[str, list[str]]:
     """Sinks that are not configured any more and may have something of these vCons. Raises StorageError."""
     here = {one.sink for one in outbox.sinks()}
-    return {f"sinks.{sink}": of for sink, of in (await outbox.eraser.receivers(uuids)).items() if sink not in here}
+    receivers = (await outbox.eraser.receivers(uuids)).items()
+    return {f"sinks.{sink}": of for sink, of in receivers if sink not in here and not sink.startswith(PREFIX)}
 
 
 def clear(
@@ -272,6 +280,16 @@ async def _words(daemon: Parts, uuid: str) -> None:
     """The hashes of what was said in it."""
     if not await daemon.words.remove(uuid):
         raise NotYetError("the index of words is being read")
+
+
+async def _links(daemon: Parts, uuid: str) -> None:
+    """What a link stored of it between the request and its being noted; from then on nothing of it is stored."""
+    for one in await daemon.outbox.tell("read the outbox", partial(rows.of_call, call=uuid)):
+        if of_call(one.uuid) not in daemon.tombstones:
+            try:
+                await daemon.forget_vcon(one.uuid)
+            except HeldError as why:
+                raise NotYetError(str(why)) from None
 
 
 async def _sink(daemon: Parts, name: str, uuid: str) -> None:

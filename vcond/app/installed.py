@@ -10,11 +10,12 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from vcond.base.errors import ConfigError, MissingExtraError, how_to_install
+from vcond.sdk.link import GROUP as LINKS
 
 ADAPTERS = "vcond.adapters"
 SINKS = "vcond.sinks"
-_WORDS = {ADAPTERS: "adapter", SINKS: "sink"}
-_CLASS = {ADAPTERS: ("Config", "run", "check"), SINKS: ("Config", "forms", "profile")}
+_WORDS = {ADAPTERS: "adapter", SINKS: "sink", LINKS: "link"}
+_CLASS = {ADAPTERS: ("Config", "run", "check"), SINKS: ("Config", "forms", "profile"), LINKS: ("work",)}
 """What a class must have before one is made of it."""
 _MADE = {SINKS: ("name", "concurrency", "address", "max_bytes", "deliver", "erase", "look", "close")}
 """What there must be afterwards."""

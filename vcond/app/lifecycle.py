@@ -13,6 +13,7 @@ import structlog
 
 from vcond import __version__
 from vcond.app import plugins
+from vcond.app.links import links
 from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
 from vcond.base import log, tls
@@ -184,6 +185,7 @@ class Reloader:
         with naming_files(new.origin):
             plugins.adapters(new.config)
             plugins.sinks(new.config, clock=self._parts.clock.now)
+            links(new.config, lambda: self._parts.intake)
             check_record(new.config.record)
         for one in self._served:
             one.check()

@@ -26,6 +26,7 @@ from vcond.records.ledger_made import bases_of
 from vcond.records.ledger_service import Records
 from vcond.records.retention import Retention
 from vcond.records.word_service import WordService
+from vcond.sdk.link import PREFIX
 from vcond.storage.names import is_uuid
 from vcond.vcon import Document
 
@@ -86,7 +87,7 @@ def retention(daemon: Parts) -> Retention:
         Here(daemon, Path(media) if media else None),
         tell=daemon.outbox.tell,
         names=lambda: (_uuids(Path(media)) if media else set(), _uuids(daemon.store.root)),
-        sinks=[one.sink for one in daemon.outbox.sinks()],
+        sinks=[one.sink for one in daemon.outbox.sinks() if not one.sink.startswith(PREFIX)],
         held=lambda call: daemon.holds.on(call) is not None,
         now=daemon.clock.now,
     )

@@ -15,6 +15,7 @@ import structlog
 
 from vcond.app import encryption, forgetting, plugins, remembered, retention, state_folder
 from vcond.app.holding import Holding
+from vcond.app.links import links, rules
 from vcond.app.matching import matches_of, unmatched
 from vcond.app.old_journals import OldJournals
 from vcond.app.redacting import redactor_of
@@ -45,7 +46,7 @@ from vcond.records.word_service import WordService
 from vcond.server.admin import AdminServer
 from vcond.server.api.parts import ApiParts
 from vcond.server.api.stored import Stored
-from vcond.server.conversations import Conversations
+from vcond.server.conversations import Conversation, Conversations
 from vcond.server.hub.api import HubApi
 from vcond.server.hub.guard import Guard
 from vcond.server.hub.intake import Intake
@@ -66,6 +67,9 @@ logger = structlog.get_logger()
 class Parts:
     """The parts of one daemon, and how far it is: ``started``, ``stopping``, its ``last_beat``, as the lifecycle says."""
 
+    intake: Intake
+    """What keeps what comes to a hub, and what its links make."""
+
     def __init__(self, loaded: Loaded, clock: SteadyClock) -> None:
         """Raises ConfigError for what the operator must mend first, StorageError."""
         self.config = loaded.config
@@ -84,6 +88,7 @@ class Parts:
         redactor = partial(redactor_of, self.config.redaction, self.speech, files)
         with naming_files(loaded.origin):
             sinks = plugins.sinks(self.config, clock=clock.now, files=files, redactor=redactor)
+            made = links(self.config, lambda: self.intake)
         hub = self.config.hub
         if not (sinks or hub.listen):
             raise ConfigError('no sink is configured: add [[sinks]] with type = "folder" or "conserver"', "sinks")
@@ -99,7 +104,7 @@ class Parts:
         self.forms = MadeForms(state_dir / "forms", sinks, files)
         self.outbox = Outbox(
             state_dir / "outbox",
-            sinks,
+            [*sinks, *made],
             database=state_dir / "vcond.db",
             clock=clock,
             rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
@@ -109,7 +114,10 @@ class Parts:
             files=files,
             held=self.holds.calls,
             forgotten=self.forgotten,
-            matched=matched,
+            matched=[
+                *matched,
+                *(link.name for link in made),
+            ],  # a link that is new gets nothing of what was here before
             columns=encryption.columns(self.config.keys, self.keys),
             keeps=bool(hub.listen),
         )
@@ -180,7 +188,8 @@ class Parts:
             state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records,
             words=self.words, sign=sign,
         )  # fmt: skip
-        self.hub = hub_server(self, files, matched)
+        self.intake = intake(self, matched)
+        self.hub = hub_server(self, files)
         self.admin = AdminServer(
             Path(self.config.vcond.admin_socket),
             reads=self.status.reads | self.api.reads,
@@ -214,6 +223,15 @@ class Parts:
         """A whole conversation, for good. Raises HeldError, StorageError."""
         await self.status.forgetting.forget([await self.conversations.of(call)])
 
+    async def forget_vcon(self, uuid: str) -> None:
+        """A vCon that came to a hub, and what links made of it; or one that a link made, alone. Raises HeldError, StorageError."""
+        entry = await self.outbox.get(uuid)
+        if entry is None or "link" not in entry.facts:
+            await self.forget(uuid)
+            return
+        self.holds.check(entry.facts["call"])
+        await self.status.forgetting.forget([Conversation(uuid, ())])
+
     def _records(self, state_dir: Path, sinks: Sequence[FormedSink], sign: Sign | None) -> Records:
         return Records(
             state_dir,
@@ -237,20 +255,26 @@ class Parts:
         self.finisher.delivered(uuid)
 
 
-def hub_server(parts: Parts, files: Files, matched: Mapping[str, Match]) -> HubServer:
-    """The hub's listener, which keeps what comes in the outbox. Raises ConfigError."""
+def intake(parts: Parts, matched: Mapping[str, Match]) -> Intake:
+    """What takes the vCons that come to a hub, and those that its links make."""
     config = parts.config
-    intake = Intake(
+    return Intake(
         parts.outbox,
         parts.records,
         facts=partial(retention.facts, config.retention),
-        unmatched=partial(unmatched, matched),
+        unmatched=partial(unmatched, matched, links=rules(config)),
         forgotten=parts.forgotten,
         short_of=lambda: parts.registry.pressure.trouble,
+        machine=config.vcond.host,
     )
+
+
+def hub_server(parts: Parts, files: Files) -> HubServer:
+    """The hub's listener, which keeps what comes in the outbox. Raises ConfigError."""
+    config = parts.config
     api = HubApi(
-        config.hub, Guard(config.hub), intake, parts.outbox, index=parts.records, access=parts.api.access,
-        read=Stored(parts.outbox, files).read, forgotten=parts.forgotten, forget=parts.forget,
+        config.hub, Guard(config.hub), parts.intake, parts.outbox, index=parts.records, access=parts.api.access,
+        read=Stored(parts.outbox, files).read, forgotten=parts.forgotten, forget=parts.forget_vcon,
     )  # fmt: skip
     return HubServer(config.hub, api)
 

@@ -87,6 +87,7 @@ hub_refused_total = Counter(
     "Requests that the hub did not carry out: token, invalid, size, memory, storage, starting, connections, held, absent, request, internal",
     ["reason"],
 )
+links_made_total = Counter("vcond_links_made_total", "vCons that a link of the hub made", ["link"])
 pressure = Gauge(
     "vcond_pressure",
     "What is given up because it runs short: 0 nothing, 1 live captions, 2 texts (they come later), 3 new calls",

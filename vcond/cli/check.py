@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vcond.app import encryption, plugins, remembered, state_folder
+from vcond.app.links import links
 from vcond.app.matching import matches_of
 from vcond.base import tls
 from vcond.base.errors import ConfigError, PeerError, VcondError
@@ -23,6 +24,7 @@ from vcond.config import Config, Loaded, naming_files
 from vcond.config.schema import LOOPBACK
 from vcond.delivery import FormedSink
 from vcond.publish.builder import check_record
+from vcond.publish.link_sink import Keep, LinkSink
 from vcond.sdk.contract import Finding
 from vcond.sdk.sink import Retry
 from vcond.speech.check import check_speech
@@ -80,6 +82,7 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         with naming_files(loaded.origin):
             adapters = plugins.adapters(config)
             sinks = plugins.sinks(config, clock=SteadyClock().now)
+            made = links(config, _nothing_kept)
         check_record(config.record)
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "correct the key named here")]
@@ -119,8 +122,9 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
             told = [_named(one, adapter.name, name) for one in looked]
             ours = "in use by the running daemon of this configuration"
             found += [Finding("ok", one.what, ours) if one.ours and name in attached else one for one in told]
-        for sink in sinks:
-            found += await _limited(f"sink {sink.name}", _sink(sink))
+        looked_at: list[tuple[str, FormedSink | LinkSink]] = [(f"sink {sink.name}", sink) for sink in sinks]
+        for what, one in [*looked_at, *((link.name, link) for link in made)]:
+            found += await _limited(what, _sink(one, what))
     return found
 
 
@@ -192,8 +196,7 @@ async def _queue(config: QueueConfig) -> Finding:
     return Finding("ok", "speech queue", f"{config.url}, stream {config.stream}")
 
 
-async def _sink(sink: FormedSink) -> AsyncIterator[Finding]:
-    what = f"sink {sink.name}"
+async def _sink(sink: FormedSink | LinkSink, what: str) -> AsyncIterator[Finding]:
     try:
         for seen in await sink.look():
             yield Finding(seen.level, what, seen.text, seen.fix)
@@ -206,6 +209,11 @@ async def _sink(sink: FormedSink) -> AsyncIterator[Finding]:
         yield Finding("error", what, str(why), hint)
     finally:
         await sink.close()
+
+
+def _nothing_kept() -> Keep:
+    """Links are looked at, and not shown anything."""
+    raise NotImplementedError
 
 
 def _same_receiver(sinks: Sequence[FormedSink]) -> list[Finding]:

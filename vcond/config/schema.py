@@ -161,6 +161,23 @@ class HubConfig(_Listens, forbid_unknown_fields=True, frozen=True):
         return f"HubConfig(listen={self.listen!r})"
 
 
+class LinkRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """``[[links]]``: at a hub, what is made of vCons that came, or of those that another link makes. What came stays as it is."""
+
+    type: Annotated[str, Meta(min_length=1, max_length=64)]
+    """The kind of link: ``redact``, ``tag``, or a plug-in by its name."""
+    name: Annotated[str, Meta(max_length=40, pattern=r"^([a-z0-9][a-z0-9_-]*)?$")] = ""
+    """Its own name; empty = its kind. The uuids of what it makes come from it: never change it. Lists of sinks have it as ``link:NAME``."""
+    after: Annotated[str, Meta(max_length=40)] = ""
+    """It gets what this link makes, which stands before it. Empty = it gets what comes to the hub."""
+    match: Match = Match()
+    """Which vCons it gets of those, as for sinks. Without it all."""
+    seconds: Annotated[float, Meta(ge=1, le=600)] = 120
+    """For one vCon. A link that takes longer is ended; after three times the vCon is a dead letter there."""
+    settings: dict[str, Any] = {}
+    """For the link; of ``tag``: ``{ tags = { team = "support" } }``."""
+
+
 class RecordConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """``[record]``: what goes into a vCon."""
 
@@ -297,6 +314,9 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     sinks: list[dict[str, Any]] = []
     """``[[sinks]]``, each with ``type``, ``name``, for a folder ``form`` (plain, signed or encrypted), ``content`` (full or redacted),
     and ``match`` (which calls it is for, as in ``[[speech.routes]]``; without it all)."""
+
+    links: Annotated[list[LinkRule], Meta(max_length=100)] = []
+    """``[[links]]`` of a hub, in order."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that no call comes to."""

@@ -74,7 +74,8 @@ def erase_forgotten(
     here = set(of)
     for folder in (files.pending, files.kept, files.aside):
         here |= {uuid_in(path.name) for path in _all(folder)}
-    back = [uuid for uuid in here - {""} if of.get(uuid, uuid) not in held and forgotten(uuid)]
+    calls = {uuid: of.get(uuid, uuid) for uuid in here - {""}}
+    back = [uuid for uuid, call in calls.items() if call not in held and (forgotten(uuid) or forgotten(call))]
     if back:
         everything(db, files, change, back)
 

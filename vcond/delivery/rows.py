@@ -178,6 +178,28 @@ def left_out(db: sqlite3.Connection, call: str, sinks: Sequence[str], unmatched:
     return {sink for sink in sinks if before.get(sink, sink in unmatched)}
 
 
+def learn(
+    db: sqlite3.Connection,
+    known: Vcon,
+    facts: Mapping[str, str],
+    sinks: Sequence[str],
+    unmatched: Collection[str],
+    closes: int | None,
+) -> None:
+    """A vCon whose row was made again from its file comes once more: now it is known what it is, and whom it is for.
+
+    ``closes``: the moment at which one that is for nobody is done; None = it stays open.
+    """
+    text = msgspec.json.encode(dict(facts)).decode()
+    if db.execute("UPDATE delivery_vcons SET facts = ? WHERE seq = ? AND facts = '{}'", (text, known.seq)).rowcount:
+        db.executemany(
+            "UPDATE delivery_states SET state = ?, reason = ?, answer = ? WHERE seq = ? AND sink = ? AND state = 'dead' AND reason = ?",
+            [(*_begins(sink in unmatched), known.seq, sink, UNKNOWN) for sink in sinks],
+        )
+        if closes is not None and known.stage == "open":
+            complete(db, known.seq, sinks, closes)
+
+
 def match_anyway(db: sqlite3.Connection, seq: int, sink: str) -> None:
     """The operator sends a vCon to a sink whose ``match`` left it out."""
     db.execute(

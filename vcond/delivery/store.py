@@ -31,6 +31,7 @@ from vcond.storage.files import Files
 from vcond.storage.whole_files import WholeFiles
 
 T = TypeVar("T")
+Facts = Mapping[str, str]
 log = structlog.get_logger()
 
 BATCH: Final = 1000
@@ -77,21 +78,21 @@ class OutboxStore:
 
     # What comes in.
 
-    def publish(
-        self, uuid: str, body: bytes, facts: Mapping[str, str], now: int, unmatched: Collection[str] = ()
-    ) -> str:
+    def publish(self, uuid: str, body: bytes, facts: Facts, now: int, unmatched: Collection[str] = ()) -> str:
         """Durable when it returns the SHA-512 in hex; see ``Outbox.publish``."""
         check_body(uuid, body)
-        if self._forgotten(uuid):
+        if self._forgotten(uuid) or self._forgotten(facts.get("call", uuid)):
             raise ForgottenError("this vCon was forgotten: it is not taken")
         sha512 = hashlib.sha512(body).hexdigest()
         with storage_errors("store a vCon in the outbox"):
             known = rows.find(self._db, uuid)
+            # what a hub makes of a vCon has a match of its own; an amended vCon goes where the original went
+            out = unmatched if self._keeps else rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched)
             if known is None:
-                out = rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched)
                 return self._take(uuid, body, sha512, facts, now, out)
             if known.sha512 != sha512:
                 _conflict(uuid, self._files.set_aside(uuid, sha512, body))
+            self._change(partial(rows.learn, self._db, known, facts, self._sinks, out, now if self._keeps else None))
             if self._keeps and known.stage in {"kept", "gone"}:
                 self._reserve.ensure()
                 keeping.again(self._db, self._files, self._change, known, body)
@@ -202,9 +203,7 @@ class OutboxStore:
 
     # Inside.
 
-    def _take(
-        self, uuid: str, body: bytes, sha512: str, facts: Mapping[str, str], now: int, unmatched: Collection[str]
-    ) -> str:
+    def _take(self, uuid: str, body: bytes, sha512: str, facts: Facts, now: int, unmatched: Collection[str]) -> str:
         """A new vCon: all of it, or nothing."""
         kept = self._keeps and len(unmatched) == len(self._sinks)
         file = self._files.kept_file(uuid) if kept else self._files.file(uuid)

@@ -85,7 +85,7 @@ class Apart:
                 ours.close()
                 raise EOFError
             self._channel = ours
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", self._module, str(self._limit)],
                 env=env, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip

@@ -15,7 +15,7 @@ import msgspec
 from vcond.base.errors import OperatorError
 from vcond.publish.apart import work
 from vcond.publish.finder_apart import Answer, Said
-from vcond.redaction.contract import Conversation, FinderOptions, KeyPressed, Secret
+from vcond.redaction.contract import Conversation, KeyPressed, Secret
 from vcond.redaction.finding import found
 
 

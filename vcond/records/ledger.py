@@ -20,6 +20,7 @@ from vcond.delivery.database import storage_errors, transaction
 from vcond.delivery.facts import Fact, Kind
 from vcond.records import chain
 from vcond.records.subjects import SubjectIndex
+from vcond.sdk.link import PREFIX
 
 LONGEST: Final = 512
 """Characters of a text in a row."""
@@ -150,6 +151,8 @@ class Ledger:
             return chain.end(self._db)
 
     def _rows_of(self, fact: Fact, forms: dict[str, str]) -> Iterator[tuple[bytes, Row]]:
+        if fact.sink.startswith(PREFIX):
+            return  # a link receives nothing: what it makes is a vCon of its own
         at, event = rfc3339(Instant(fact.at)), EVENTS[fact.kind]
         call, made = self._known(fact.uuid)
         if fact.kind != "published":

@@ -90,9 +90,13 @@ class Conversations:
         return Conversation(call, tuple(vcons), tuple(state.merged) if state is not None else (), going_on)
 
     async def newest(self, one: Conversation) -> tuple[Entry, bytes]:
-        """The latest vCon of a conversation, which has all of it. Raises LookupError when it is not here, StorageError."""
+        """The latest vCon of a conversation, which has all of it. Raises LookupError when it is not here, StorageError.
+
+        None that a link of a hub made: that may have less.
+        """
         known = await self._outbox.tell("read the outbox", partial(rows.of_call, call=one.call))
-        entry = await self._outbox.get(known[-1].uuid) if known else None
+        found = [await self._outbox.get(vcon.uuid) for vcon in reversed(known)]
+        entry = next((each for each in found if each is not None and "link" not in each.facts), None)
         if entry is None:
             raise LookupError("its vCon is not made yet, or the outbox does not know it")
         files = OutboxFiles(self._outbox.root, self._store.files)

@@ -215,3 +215,21 @@ def test_a_lost_file_that_is_found_again_is_still_for_those_it_was_for(tmp_path)
     publish(store, 1)
     assert states(store, 1) == {"all": "pending", "sales": "pending", "support": "unmatched"}
     store.close()
+
+
+def test_what_was_cut_off_between_file_and_row_goes_where_it_is_for_when_it_comes_again(tmp_path):
+    store = make_store(tmp_path, SINKS, matched=SINKS[1:])
+    publish(store, 1, "support", call=uuid_of(1), queue="sales")
+    store.close()
+    for path in tmp_path.glob("vcond.db*"):
+        path.unlink()
+    store = make_store(tmp_path, SINKS, matched=SINKS[1:])
+    assert states(store, 1) == {"all": "pending", "sales": "dead", "support": "dead"}
+    publish(store, 1, "support", call=uuid_of(1), queue="sales")
+    assert states(store, 1) == {"all": "pending", "sales": "pending", "support": "unmatched"}
+    assert store.get(uuid_of(1), {}).facts == {"call": uuid_of(1), "queue": "sales"}
+    publish(store, 1, "sales", queue="other")
+    assert states(store, 1) == {"all": "pending", "sales": "pending", "support": "unmatched"}
+    assert deliver(store, "all") == deliver(store, "sales") == [uuid_of(1)]
+    assert put_away(store) == [uuid_of(1)]
+    store.close()

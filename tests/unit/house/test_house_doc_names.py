@@ -21,7 +21,7 @@ PAGES = [
     *sorted((TOP / "adapters").glob("*/*.md")),
 ]
 NO_CODE = {
-    *("vcond.adapters", "vcond.engines", "vcond.finders", "vcond.sinks"),  # groups of entry points
+    *("vcond.adapters", "vcond.engines", "vcond.finders", "vcond.links", "vcond.sinks"),  # groups of entry points
     *(f"vcond.{key}" for key in DaemonConfig.__struct_fields__),  # keys
 }
 FILE = re.compile(r".*\.(toml|d|db|log|json|yml)")

@@ -15,6 +15,7 @@ from vcond.delivery import ConflictError, Entry, ForgottenError
 from vcond.delivery.keeping import CREATED, moment
 from vcond.records.ledger import RECEIVED, Made
 from vcond.records.ledger_made import made_of
+from vcond.sdk.link import PREFIX
 from vcond.vcon import Document
 from vcond.vcon.received import NotTakenError, Problem, Received, received
 
@@ -22,6 +23,12 @@ ADAPTER: Final = "hub"
 """What ``match`` of a sink or of retention calls where a vCon came from."""
 LIST: Final = "ingress_list"
 """The attribute with the list that it came in."""
+LINK: Final = "link"
+"""The fact with the link that made a vCon."""
+CALL: Final = "call"
+"""The fact with the vCon that came, of one that was made of it: they are held and forgotten together."""
+MOST: Final = 256
+"""Characters of the names of lists that are remembered."""
 BUSY: Final = "this vCon is being stored just now"
 _FORGOTTEN: Final = Problem("forgotten", ("body", "uuid"), "this vCon was deleted here: it is not taken again")
 _CONFLICT: Final = Problem(
@@ -58,8 +65,12 @@ class Intake:
         unmatched: Callable[[Call], Collection[str]],
         forgotten: Callable[[str], bool],
         short_of: Callable[[], Mapping[str, str]],
+        machine: str = "",
     ) -> None:
-        """``facts``: what the outbox is told of a vCon; ``unmatched``: sinks that it is not for; ``short_of``: what runs short here."""
+        """``machine``: this one, in the ledger; ``facts``: what the outbox is told of a vCon; ``unmatched``: sinks and links that it is not for;
+        ``short_of``: what runs short here.
+        """
+        self._machine = machine
         self._outbox, self._records = outbox, records
         self._facts, self._unmatched, self._forgotten, self._short_of = facts, unmatched, forgotten, short_of
         self._taking: set[str] = set()
@@ -88,7 +99,7 @@ class Intake:
             raise NotTakenError(_CONFLICT)
         call = _call(found, lists)
         made = made_of(found.document, kind=RECEIVED, machine=", ".join(lists), adapter=ADAPTER)
-        facts = {CREATED: moment(found.created)} | self._facts(call, found.document)
+        facts = {CREATED: moment(found.created), LIST: _listed(lists)} | self._facts(call, found.document)
         try:
             await self._records.note(found.uuid, found.uuid, found.document, made)
             await self._outbox.publish(found.uuid, body, facts, self._unmatched(call))
@@ -97,12 +108,37 @@ class Intake:
         except ConflictError:
             raise NotTakenError(_CONFLICT) from None
 
+    async def stored(self, original: str, uuid: str, body: bytes, link: str, relation: str) -> bool:
+        """See ``vcond.publish.link_sink.Keep``. It is held and forgotten with the vCon that came."""
+        if short := self._short_of():
+            raise StorageError("; ".join(short.values()))
+        before = await self._outbox.get(original)
+        root = before.facts.get(CALL, original) if before is not None else original
+        if before is None or any(map(self._forgotten, (root, original, uuid))):
+            raise ForgottenError("the vCon that it was made of was forgotten")
+        known = await self._outbox.get(uuid)
+        if known is not None and known.sha512 != await asyncio.to_thread(_digest, body):
+            return False
+        found, lists, adapter = await asyncio.to_thread(received, body), before.facts.get(LIST, ""), f"{PREFIX}{link}"
+        call = _call(found, lists.split(",") if lists else (), adapter)
+        made = made_of(found.document, kind=relation, machine=self._machine, adapter=adapter)
+        facts = {CREATED: moment(found.created), LIST: lists} | self._facts(call, found.document)
+        await self._records.note(uuid, root, found.document, made)
+        await self._outbox.publish(uuid, body, {**facts, CALL: root, LINK: link}, self._unmatched(call))
+        return known is None
+
+
+def _listed(lists: Sequence[str]) -> str:
+    """As many whole names as there is room for: what links make of the vCon is matched by them."""
+    found = ",".join(lists)
+    return found if len(found) <= MOST else found[:MOST].rpartition(",")[0]
+
 
 def _digest(body: bytes) -> str:
     return hashlib.sha512(body).hexdigest()
 
 
-def _call(found: Received, lists: Sequence[str]) -> Call:
+def _call(found: Received, lists: Sequence[str], adapter: str = ADAPTER) -> Call:
     """As rules look at it."""
     came = [CallAttribute(at=found.created, name=LIST, value=name) for name in lists]
-    return Call(uuid=found.uuid, adapter=ADAPTER, facts=came, tags=found.tags)
+    return Call(uuid=found.uuid, adapter=adapter, facts=came, tags=found.tags)

@@ -1,0 +1,50 @@
+"""Links as another package may bring them, some of which do not do their work."""
+
+import os
+import time
+from pathlib import Path
+
+from vcond.sdk.link import LinkedVcon
+
+
+class Base:
+    def __init__(self, options):
+        self.options = options
+
+
+class Two(Base):
+    """Two of each."""
+
+    def work(self, vcon):
+        for name in ("first", "second"):
+            yield LinkedVcon({**vcon, "subject": name})
+
+
+class Waits(Base):
+    """For what never comes, where the subject says so; else it makes nothing."""
+
+    def work(self, vcon):
+        if vcon.get("subject") == "wait":
+            time.sleep(3600)
+        return ()
+
+
+class Gone(Base):
+    """Ends its process, until a file is there."""
+
+    def work(self, vcon):
+        if not Path(self.options.settings["until"]).exists():
+            os._exit(3)
+        yield LinkedVcon(vcon)
+
+
+class Large(Base):
+    def work(self, vcon):
+        yield LinkedVcon({**vcon, "subject": "x" * 1_000_001})
+
+
+class Odd(Base):
+    """What is no vCon that can be kept."""
+
+    def work(self, vcon):
+        yield LinkedVcon({**vcon, "parties": 7})

@@ -166,7 +166,7 @@ class LinkRule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     type: Annotated[str, Meta(min_length=1, max_length=64)]
     """The kind of link: ``redact``, ``tag``, or a plug-in by its name."""
-    name: Annotated[str, Meta(max_length=40, pattern=r"^([a-z0-9][a-z0-9_-]*)?$")] = ""
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{0,40}$")] = ""
     """Its own name; empty = its kind. The uuids of what it makes come from it: never change it. Lists of sinks have it as ``link:NAME``."""
     after: Annotated[str, Meta(max_length=40)] = ""
     """It gets what this link makes, which stands before it. Empty = it gets what comes to the hub."""

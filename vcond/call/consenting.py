@@ -11,6 +11,7 @@ import msgspec
 from vcond.base.time import EPOCH, Instant, nanos
 from vcond.call import events as ev
 from vcond.call.intervals import touches
+from vcond.call.pause_keys import PauseKeys
 from vcond.call.state import Call
 from vcond.call.told_consent import consents_of, is_consent, refuses
 from vcond.call.track_recorder import TAKEN_BACK, Aside
@@ -75,6 +76,7 @@ class Review:
         self.told_before: Collection[tuple[str, str, str]] = ()
         """What attributes said of consent there: name, value, and the key of the party whose it was, or ""."""
         self._owner = owner
+        self._keys = PauseKeys()
         self._attributes: list[ev.CallAttribute] = []
         """What speaks of consent of parties that have not come yet."""
         self._withheld = owner.state.consents.open()
@@ -82,7 +84,7 @@ class Review:
     def meant(self, event: ev.Event) -> ev.Event | None:
         """What an event means; None where it says nothing new, and for what is dialled while recording is paused, or without consent.
 
-        A key may be an answer, of a party that has not answered yet, or takes one back. Else it is a digit like others, of a
+        A key may be the last of those that pause, or an answer, of a party that has not answered yet, or takes one back. Else it is a digit like others, of a
         menu perhaps. A word that names no purposes has those that it is meant for (``meant_by``). A proof is cut to what is kept of it. An attribute that is told again, as after a restart or with all metadata of a session,
         agrees to nothing anew.
         """
@@ -94,6 +96,8 @@ class Review:
             before = (event.name, event.value, self._key(event.party))
             return None if told or before in self.told_before else event
         if isinstance(event, ev.Dtmf):
+            if (pause := self._keys.meant(state, event)) is not None:
+                return pause
             if touches(state.pauses, event.at, Instant(event.at + 1)) or state.paused:
                 return None  # of a card, and no answer
             now = self._now(event.party)

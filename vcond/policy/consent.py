@@ -29,6 +29,7 @@ Said = Literal["asked", "granted", "denied", "withdrawn"]
 State = Literal["unknown", Said]
 Purpose = Literal["recording", "transcription", "analysis"]
 """draft-howe-vcon-lawful-basis-02, section 4.2, names these among its examples; there is no registry."""
+Keys = Annotated[str, Meta(max_length=8, pattern="^[0-9*#]*$")]
 Key = Literal["", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 SAID: Final[tuple[Said, ...]] = get_args(Said)
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
@@ -46,6 +47,8 @@ Phrases = Annotated[
 """By language (BCP 47)."""
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _BETWEEN: Final = re.compile(r"[\W_]+")
+_PAUSING: Final = ("pause", "pause_keys", "resume_keys")
+"""Keys that change something in every mode."""
 MOST_EVIDENCE: Final = 16
 LONGEST_NAME, LONGEST_VALUE = 64, 1024
 """How much a proof may have: items, and characters of one."""
@@ -94,6 +97,10 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     "keep"``: else nothing of it is transcribed before it has agreed."""
     words_denied: Phrases = {}
     """What it may say to refuse, anywhere in an utterance."""
+    pause_keys: Keys = ""
+    """Keys with which any party pauses recording, one after the other: ``"*1"``. While a card is keyed in, say. Empty = none."""
+    resume_keys: Keys = ""
+    """Keys with which whoever paused lets it go on: ``"*2"``. Without them recording stays paused until the operator overrides that, or the call ends."""
     pause: bool = False
     """Whether recording is paused while a call matches, from then on: ``match = { attributes = { queue = "payments" } }``."""
     expires_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
@@ -105,8 +112,9 @@ def check_terms(terms: Terms) -> None:
     defaults = Terms()
     if terms.mode in {"record", "never"}:
         for key in Terms.__struct_fields__:
-            if key not in {"mode", "pause"} and getattr(terms, key) != getattr(defaults, key):
+            if key not in {"mode", *_PAUSING} and getattr(terms, key) != getattr(defaults, key):
                 raise ValueError(f'{key} changes nothing with mode = "{terms.mode}": take it out, or set mode = "ask"')
+    _check_pausing(terms)
     if terms.buffer_seconds != defaults.buffer_seconds and terms.until_granted != "buffer":
         raise ValueError('buffer_seconds is for until_granted = "buffer" only')
     for key in ("key_denied", "key_withdrawn"):
@@ -123,6 +131,21 @@ def check_terms(terms: Terms) -> None:
             raise ValueError(f"{key} has a phrase without a letter")
     if len(set(terms.purposes)) != len(terms.purposes):
         raise ValueError("purposes names one twice")
+
+
+def _check_pausing(terms: Terms) -> None:
+    """As ``check_terms``, of keys that pause."""
+    pausing, resuming = terms.pause_keys, terms.resume_keys
+    for name in ("pause_keys", "resume_keys"):
+        if len(getattr(terms, name)) == 1:
+            raise ValueError(f"{name}: one key may be of a menu, or of a card; write two to eight, as *1")
+    if resuming and not pausing:
+        raise ValueError("resume_keys needs pause_keys: there is no other pause that a party ends by keys")
+    if pausing and resuming and (pausing in resuming or resuming in pausing):
+        raise ValueError("pause_keys and resume_keys: one is in the other")
+    for name in ("key_granted", "key_denied", "key_withdrawn"):
+        if (key := getattr(terms, name)) and key in pausing + resuming:
+            raise ValueError(f"{name} is among pause_keys or resume_keys: it would be an answer, too")
 
 
 def verdict(terms: Terms | None, purpose: Purpose, state: State, *, needs_none: bool = False) -> Verdict:

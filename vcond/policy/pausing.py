@@ -7,6 +7,8 @@ is on, and a pause is its owner's to end:
 - A party that has left can end nothing any more: any party may, in its place.
 - A call that was cut off is paused by the same owners in the call that goes on in its place (what was said of consent goes on there, too). There the pause of a party is
   nobody's until that party is back; until then any party may end it.
+- Keys that pause (``Terms.pause_keys``) are a party's own, one after the other; of what is pressed only how far it came is remembered, so
+  of a card number nothing is.
 - A pause whose end was set ends by itself, too. A rule pauses while the call matches it.
 - The operator may end the pauses of all against their wish, by saying so; the vCon names each of them.
 
@@ -22,6 +24,8 @@ from vcond.base.time import SECOND, Instant
 
 STILL_PAUSED = 3_600
 """Seconds after which a call with the key of one that was cut off is another call, whose pauses are its own."""
+BETWEEN_KEYS = 5 * SECOND
+"""Most time between two keys of one sequence."""
 MOST_PAUSED = 1_000
 """Calls that were cut off while paused, and are remembered."""
 
@@ -121,6 +125,15 @@ def of_others(pauses: Sequence[P], owner: Owner, parties: Iterable[Person]) -> l
     """Of those that are on, what this one ends by force only."""
     mine = may_end(pauses, owner, parties)
     return [pause for pause in on(pauses) if pause not in mine]
+
+
+def pressed(keys: str, so_far: int, button: str) -> int:
+    """How many of a sequence are pressed one after the other when the next button is, ``so_far`` of them before.
+
+    All are when it is ``len(keys)``. A wrong one may begin it anew: ``**1`` has ``*1`` in it.
+    """
+    last = keys[:so_far] + button
+    return next(n for n in range(min(len(keys), len(last)), -1, -1) if last.endswith(keys[:n]))
 
 
 def standing(pauses: Iterable[Pause], parties: Iterable[Person]) -> list[Standing]:

@@ -108,6 +108,14 @@ def test_evidence_is_bounded_and_too_much_of_it_is_named():
         ([{"mode": "ask", "until_granted": "buffer", "purposes": ["transcription"]}], "purposes"),
         ([{"mode": "ask", "purposes": []}], "purposes"),
         ([{"mode": "ask", "purposes": ["recording", "recording"]}], "purposes"),
+        ([{"pause_keys": "5"}], "pause_keys"),
+        ([{"pause_keys": "*a"}], "pause_keys"),
+        ([{"pause_keys": "123456789"}], "pause_keys"),
+        ([{"resume_keys": "*2"}], "resume_keys needs pause_keys"),
+        ([{"pause_keys": "*1", "resume_keys": "*1"}], "pause_keys and resume_keys"),
+        ([{"pause_keys": "*1", "resume_keys": "*12"}], "pause_keys and resume_keys"),
+        ([{"mode": "ask", "key_granted": "1", "pause_keys": "*1"}], "key_granted"),
+        ([{"mode": "ask", "key_withdrawn": "2", "pause_keys": "*1", "resume_keys": "*2"}], "key_withdrawn"),
         ([{"mode": "perhaps"}], "mode"),
         ([{"mode": "ask", "words_granted": {"en": ["yes"]}}], "words_granted"),
         ([{"mode": "ask", "until_granted": "keep", "words_granted": {"": ["yes"]}}], "words_granted"),
@@ -128,9 +136,10 @@ def test_rules_that_contradict_are_refused_with_the_keys_name(rules, names):
 def test_rules_that_go_together_are_taken():
     rules = [
         {"mode": "ask", "match": {"adapter": "twilio"}, "until_granted": "buffer", "key_granted": "1"},
-        {"mode": "never"},
+        {"mode": "never", "match": {"adapter": "freeswitch"}, "pause_keys": "*1"},
+        {"mode": "record", "pause": True, "pause_keys": "*1", "resume_keys": "*2"},
     ]
-    assert [rule.mode for rule in convert({"policy": rules}, Config, "").policy] == ["ask", "never"]
+    assert [rule.mode for rule in convert({"policy": rules}, Config, "").policy] == ["ask", "never", "record"]
 
 
 def test_terms_of_a_newer_version_are_read():

@@ -26,6 +26,8 @@ STILL_PAUSED = 3_600
 """Seconds after which a call with the key of one that was cut off is another call, whose pauses are its own."""
 BETWEEN_KEYS = 5 * SECOND
 """Most time between two keys of one sequence."""
+LONGEST_PAUSE = 86_400
+"""Seconds after which a pause may end by itself, at most."""
 MOST_PAUSED = 1_000
 """Calls that were cut off while paused, and are remembered."""
 

@@ -23,7 +23,7 @@ from vcond.config import Config
 from vcond.delivery import Outbox, nobodys
 from vcond.delivery.rows import figures
 from vcond.journal import Store
-from vcond.policy.pausing import OPERATOR, of_others
+from vcond.policy.pausing import LONGEST_PAUSE, OPERATOR, of_others
 from vcond.publish.finisher import Finisher
 from vcond.publish.summary import detail, summary
 from vcond.publish.telling import row
@@ -45,8 +45,6 @@ log = structlog.get_logger()
 
 DOWN_LONG = 300_000_000_000
 """Nanoseconds after which a sink that does not answer keeps the daemon from being ready: a restart is shorter."""
-LONGEST_PAUSE = 86_400
-"""Seconds after which a pause may end by itself, at most."""
 STALLED = 5.0
 """Seconds without a tick after which the event loop counts as stuck."""
 

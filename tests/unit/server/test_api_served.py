@@ -1,6 +1,7 @@
 """Every route with every role; what is masked, refused, counted and written down."""
 
 import asyncio
+import io
 import json
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ from api_kit import daemon, until
 
 from vcond.base import metrics
 from vcond.base.errors import StorageError
+from vcond.base.time import SECOND, Instant
 from vcond.base.tls import client as trusting
 from vcond.call import events as ev
 from vcond.server import listener
@@ -48,7 +50,7 @@ async def test_every_route_wants_a_token_and_its_role_and_every_refusal_is_count
                 for role in {route.role or "watch", "admin"}:
                     assert (await one.asked(path, role, route.method))[0] in {
                         200,
-                        400 if path == "/erase" else 404,
+                        400 if path == "/erase" or path.endswith("/consent") else 404,
                         404,
                     }, path  # a dead letter is sent once
 
@@ -125,6 +127,74 @@ async def test_pause_and_resume_and_only_admin_overrides_others(tmp_path: Path):
         status, *_ = await one.asked(f"/calls/{call.uuid}/resume", "operate", "POST", json={"force": True})
         assert status == 403
         assert not (await one.told(f"/calls/{call.uuid}/resume", "admin", "POST", json={"force": True}))["paused"]
+
+
+async def test_a_pause_with_an_end_ends_by_itself(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN)
+        assert (await one.told(f"/calls/{call.uuid}/pause", "operate", "POST", json={"seconds": 90}))["paused"]
+        (pause,) = call.state.pauses
+        assert pause.until - pause.start == 90 * SECOND
+        one.time[0] = pause.until - 1
+        one.parts.registry.tick(Instant(one.time[0]))
+        assert call.state.paused
+        one.time[0] = pause.until
+        one.parts.registry.tick(Instant(one.time[0]))
+        assert not call.state.paused
+
+
+async def test_what_a_party_said_of_consent_is_told_once_by_its_number(tmp_path: Path):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN, NAMELESS)
+        said = {"party": 1, "state": "denied", "how": "page", "purposes": ["analysis"], "evidence": {"page": "terms-3"}}
+        for changed in (True, False):
+            row = await one.told(f"/calls/{call.uuid[:20]}/consent", "operate", "POST", json=said)
+            assert (row["call"], row["party"], row["changed"]) == (call.uuid, 1, changed)
+            assert [(of["party"], of["analysis"], of["recording"]) for of in row["consent"]] == [
+                (0, "unknown", "unknown"),
+                (1, "denied", "unknown"),
+            ]
+        (event,) = call.state.consents.said
+        assert (event.party, event.state, event.how, event.purposes) == (1, "denied", "page", ("analysis",))
+        assert event.evidence == {"page": "terms-3"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "names"),
+    [
+        ({"party": 2}, 404, "party: the call has no party 2; it has 2"),
+        ({"party": -1}, 400, "party"),
+        ({"party": "Ann"}, 400, "party"),
+        ({"state": "perhaps"}, 400, "state"),
+        ({"how": "telepathy"}, 400, "how"),
+        ({"purposes": ["marketing"]}, 400, "purposes"),
+        ({"evidence": ["x"]}, 400, "evidence"),
+        ({"evidence": {"text": "x" * 20_000}}, 400, "evidence.text"),
+        ({"evidence": {str(n): "" for n in range(17)}}, 400, "evidence"),
+        ({"evidence": {"text": "x" * (1 << 20)}}, 413, "large"),
+    ],
+)
+async def test_a_word_of_consent_that_is_wrong_is_named_and_changes_nothing(tmp_path: Path, wrong, status, names):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN, NAMELESS)
+        before = list(call.journal.events)
+        asked = {"party": 0, "state": "granted"} | wrong
+        body, kind = io.BytesIO(json.dumps(asked).encode()), {"Content-Type": "application/json"}
+        got, _, body = await one.asked(f"/calls/{call.uuid}/consent", "operate", "POST", data=body, headers=kind)
+        assert got == status, body
+        told = json.loads(body)["error"]
+        assert names in told
+        assert "1555" not in told
+        assert call.journal.events == before
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401, 1.5, "90"])
+async def test_a_pause_whose_end_makes_no_sense_pauses_nothing(tmp_path: Path, seconds):
+    async with daemon(tmp_path) as one:
+        call = one.call(ANN)
+        got, _, body = await one.asked(f"/calls/{call.uuid}/pause", "operate", "POST", json={"seconds": seconds})
+        assert (got, "seconds" in json.loads(body)["error"]) == (400, True)
+        assert not call.state.paused
 
 
 async def test_dead_letters_are_listed_retried_and_discarded(tmp_path: Path):

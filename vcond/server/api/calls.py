@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Protocol
 
@@ -10,6 +11,9 @@ from aiohttp import web
 from msgspec import Meta
 
 from vcond.base.time import SECOND, Instant, rfc3339
+from vcond.call.events import How
+from vcond.policy.consent import Purpose, Said
+from vcond.policy.pausing import LONGEST_PAUSE
 from vcond.server.api import masking
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.events import Events, Watcher
@@ -18,6 +22,7 @@ from vcond.server.api.model import (
     AdapterStatus,
     CallDetail,
     CallRow,
+    Consented,
     DeadLetter,
     Discarded,
     Findings,
@@ -66,6 +71,25 @@ class _Call(Query, frozen=True):
 class _Pause(Query, frozen=True):
     call: Id
     reason: Reason = ""
+    seconds: (
+        Annotated[
+            int, Meta(ge=1, le=LONGEST_PAUSE, description="Then it ends by itself; without it, when it is ended.")
+        ]
+        | None
+    ) = None
+
+
+class _Consent(Query, frozen=True):
+    call: Id
+    party: Annotated[int, Meta(ge=0, le=9_999, description="Its number in the call.")]
+    state: Annotated[Said, Meta(description="What it said.")]
+    how: Annotated[How, Meta(description="In which way; kept in the record.")] = "other"
+    purposes: Annotated[
+        tuple[Purpose, ...], Meta(max_length=3, description="Without it what the rule asks for; a refusal is of all.")
+    ] = ()
+    evidence: Annotated[
+        dict[str, str], Meta(max_length=16, description="What proves it: names of 64 letters, texts of 1,024, at most.")
+    ] = msgspec.field(default_factory=dict)
 
 
 class _Resume(Query, frozen=True):
@@ -115,6 +139,7 @@ class Calls:
             Route("GET", "/calls/{call}", "watch", _Call, CallDetail, "One call: history, what was said so far, tracks.", self._call),
             Route("POST", "/calls/{call}/pause", "operate", _Pause, Paused, "Pause the recording of a call.", self._pause),
             Route("POST", "/calls/{call}/resume", "operate", _Resume, Paused, "Let recording go on.", self._resume),
+            Route("POST", "/calls/{call}/consent", "operate", _Consent, Consented, "Say what a party of a call said of consent.", self._consent),
             Route("GET", "/events", "watch", _Events, str, "Events as they happen (server-sent events).", self._follow, ("text/event-stream",)),
             Route("GET", "/outbox", "operate", _None, list[OutboxRow], "vCons that a sink lacks.", self._door("outbox")),
             Route("POST", "/dead-letters/retry", "operate", _Retry, Retried, "Send all dead letters again.", self._write("retry")),
@@ -152,7 +177,19 @@ class Calls:
         return shown(row, asked.whole)
 
     async def _pause(self, asked: Asked) -> Any:
-        return _paused(asked, await self._doors.writes["pause"](_texts(asked.values)))
+        query, seconds = _texts(asked.values), asked.values.seconds
+        query |= {} if seconds is None else {"seconds": str(seconds)}
+        return _paused(asked, await self._doors.writes["pause"](query))
+
+    async def _consent(self, asked: Asked) -> Any:
+        """Who may say it may not see who talks: a party is named by its number alone, and so is one that is not there."""
+        said, query = asked.values, _texts(asked.values)
+        there = len((await self._doors.reads["call"]({"call": said.call}))["parties"])
+        if said.party >= there:
+            raise LookupError(f"party: the call has no party {said.party}; it has {there}, from 0 on")
+        query |= {"party": str(said.party), "purposes": ",".join(said.purposes), "evidence": json.dumps(said.evidence)}
+        row = await self._doors.writes["consent"](query)
+        return {name: row[name] for name in Consented.__struct_fields__}
 
     async def _resume(self, asked: Asked) -> Any:
         query = _texts(asked.values)

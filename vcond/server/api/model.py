@@ -110,6 +110,16 @@ class Paused(msgspec.Struct, frozen=True):
     paused_by: list[str]
 
 
+class Consented(msgspec.Struct, frozen=True):
+    """What is known of consent now, and whether this word changed that."""
+
+    call: str
+    party: int
+    changed: bool
+    """False: that was known, or another answer stands."""
+    consent: list[PartyConsent]
+
+
 class Moment(msgspec.Struct, frozen=True):
     """Something in a call's history, ``at`` seconds from its zero."""
 

@@ -171,7 +171,7 @@ async def test_what_a_party_said_of_consent_is_told_once_by_its_number(tmp_path:
         ({"evidence": ["x"]}, 400, "evidence"),
         ({"evidence": {"text": "x" * 20_000}}, 400, "evidence.text"),
         ({"evidence": {str(n): "" for n in range(17)}}, 400, "evidence"),
-        ({"evidence": {"text": "x" * (1 << 20)}}, 413, "large"),
+        ({"evidence": {"text": "x" * (1 << 20)}}, 413, "exceeded"),
     ],
 )
 async def test_a_word_of_consent_that_is_wrong_is_named_and_changes_nothing(tmp_path: Path, wrong, status, names):

@@ -27,6 +27,7 @@ from vcond.app.supervisor import Supervisor
 from vcond.app.wiring import Parts
 from vcond.base import log, metrics
 from vcond.base.errors import ConfigError, StorageError
+from vcond.base.no_core import no_core_files
 from vcond.base.tasks import bare, bare_group, cancelled, kept
 from vcond.capture.clock import SteadyClock
 from vcond.config import Loaded, naming_files
@@ -174,6 +175,7 @@ class Daemon:
 def main(loaded: Loaded, clock_speed: float = 1.0) -> None:
     """``vcond run``: serve, leave. ``clock_speed`` is for demos. Raises OperatorError."""
     os.umask(0o077)
+    no_core_files()
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
 
     async def serve() -> None:

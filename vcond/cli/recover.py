@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vcond.app.daemon import Daemon
 from vcond.base import log
+from vcond.base.no_core import no_core_files
 from vcond.config import Loaded
 
 LIMIT = 3600.0
@@ -19,6 +20,7 @@ def recover(loaded: Loaded) -> dict[str, int]:
     """End, transcribe, build and deliver every journal; how many of what. Raises OperatorError."""
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
     as_its_owner(Path(loaded.config.vcond.state_dir))
+    no_core_files()
     return asyncio.run(_recover(loaded))
 
 

@@ -31,6 +31,7 @@ def serve(config: ConfigFile = DEFAULT) -> None:
 
     from vcond.base import log
     from vcond.base.errors import ConfigError
+    from vcond.base.no_core import no_core_files
     from vcond.base.systemd import Notifier
     from vcond.capture.clock import SteadyClock
     from vcond.speech.queue.messages import cipher
@@ -38,6 +39,7 @@ def serve(config: ConfigFile = DEFAULT) -> None:
 
     loaded = load_all(config).config
     log.configure(loaded.vcond.log_level, loaded.vcond.log_format)
+    no_core_files()
     if not loaded.speech.queue.url:
         raise ConfigError("must be set: it is where utterances come from", "speech.queue.url")
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from vcond.base.no_core import no_core_files
+
 LARGEST: Final = 1 << 28
 """Bytes of a message."""
 GRACE: Final = 10
@@ -149,6 +151,7 @@ def work(made: Callable[[bytes], Callable[[bytes], bytes]]) -> NoReturn:
 
 def _answer(channel: socket.socket, made: Callable[[bytes], Callable[[bytes], bytes]], alarm: int) -> NoReturn:
     """Until nobody asks any more. Raises EOFError then."""
+    no_core_files()
     for number in (signal.SIGINT, signal.SIGTERM):  # all of a terminal or service get it, and vcond still delivers then
         signal.signal(number, lambda *_: None)
     with suppress(OSError):  # who may not be polite works all the same

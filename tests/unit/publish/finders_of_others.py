@@ -1,6 +1,8 @@
 """Finders as another package may bring them, some of which do not do their work."""
 
+import ctypes
 import os
+import resource
 import time
 
 from vcond.redaction.contract import Conversation, Secret
@@ -53,3 +55,11 @@ class Other(Base):
 class Environment(Base):
     def find(self, conversation: Conversation):
         return [Secret("badge", turns=(0,))] if "VCOND_TEST_TOKEN" not in os.environ else []
+
+
+class Dumpable(Base):
+    """Finds the first turn where a core file could have what it is shown: prctl(PR_GET_DUMPABLE), and the limit."""
+
+    def find(self, conversation: Conversation):
+        may = ctypes.CDLL(None).prctl(3), *resource.getrlimit(resource.RLIMIT_CORE)
+        return [Secret("badge", turns=(0,))] if any(may) else []

@@ -207,3 +207,7 @@ async def test_one_that_fails_at_the_second_look_lets_nothing_pass(tmp_path: Pat
         await made.redacted(outgoing(1, "ok"))
     assert not (tmp_path / "forms").exists()
     made.close()
+
+
+def test_no_core_file_has_what_a_finder_is_shown(apart):
+    assert found([apart("Dumpable")], SPOKEN) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
@@ -74,6 +75,14 @@ class Forking(Scripted):
     def __init__(self, options: EngineOptions) -> None:
         super().__init__(options)
         self.note(f"load {os.getpid()}")
+
+
+class Dumpable(Forking):
+    """Writes down whether a core file could have what it hears: prctl(PR_GET_DUMPABLE), and the limit."""
+
+    def open(self, hint: Hint) -> Words:
+        self.note(f"core {ctypes.CDLL(None).prctl(3)} {resource.getrlimit(resource.RLIMIT_CORE)}")
+        return super().open(hint)
 
 
 class Threaded(Forking):

@@ -50,6 +50,12 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
+async def test_no_core_file_has_what_a_worker_hears(tmp_path: Path) -> None:
+    async with Held(tmp_path, "Dumpable") as held:
+        await held.worker.ask(held.step(5), 60)
+    assert "core 0 (0, 0)" in (tmp_path / "log").read_text().splitlines()
+
+
 async def test_a_step_has_its_answer(tmp_path: Path) -> None:
     async with Held(tmp_path) as held:
         assert (held.ready.engine, held.ready.streaming) == ("scripted", False)

@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 
 from vcond.base.errors import OperatorError, ProtocolError
+from vcond.base.no_core import no_core_files
 from vcond.speech.engine import Engine, EngineOptions, Recognition, Warms, load
 from vcond.speech.workers import loader, messages
 
@@ -192,7 +193,7 @@ def main(fd: int) -> int:
     with contextlib.suppress(OSError):
         # When memory runs out, the kernel shall take a worker and not the capture of calls.
         Path("/proc/self/oom_score_adj").write_text("500", "ascii")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold what callers said
+    no_core_files()  # after the file above, which is root's from then on
     faulthandler.enable()
     loader.die_with_parent()
     channel = socket.socket(fileno=fd)

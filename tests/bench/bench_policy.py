@@ -1,6 +1,6 @@
 """What rules of consent cost while calls are captured, and what finders cost beside the texts that they read.
 
-    python tests/bench/bench_policy.py [--pairs 41] [--calls 2] [--seconds 60] [--utterances 1] [--only capture|texts]
+    python tests/bench/bench_policy.py [--pairs 41] [--calls 1] [--seconds 180] [--utterances 1] [--only capture|texts]
 
 Each pair is one short run without and one with, in one process, which of them first in turn, so that a machine that becomes slower or faster counts for both.
 What counts is the ratio of CPU time: the median of the pairs, and between which of them the true one lies with 95 % confidence (by rank, so whatever the spread is).
@@ -209,8 +209,8 @@ def main() -> int:
     """Exit code 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=41)
-    parser.add_argument("--calls", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--calls", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=180)
     parser.add_argument("--utterances", type=int, default=1)
     parser.add_argument("--only", choices=("capture", "texts"))
     given = parser.parse_args()

@@ -24,6 +24,9 @@ consents_total = Counter(
     "What parties said of consent: state and the way in which it came",
     ["adapter", "state", "how"],
 )
+pauses_total = Counter(
+    "vcond_pauses_total", "Pauses of recordings, by who wanted them: party, operator, platform, rule", ["adapter", "by"]
+)
 media_seconds_total = Counter("vcond_media_seconds_total", "Seconds of tracks by kind", ["adapter", "kind"])
 leg_silent_total = Counter("vcond_leg_silent_total", "Answered parties without audio", ["adapter"])
 stt_lag_seconds = Histogram(

@@ -14,6 +14,7 @@ from vcond.call.intervals import touches
 from vcond.call.pause_keys import PauseKeys
 from vcond.call.state import Call
 from vcond.call.told_consent import consents_of, is_consent, refuses
+from vcond.call.told_pause import pause_of
 from vcond.call.track_recorder import TAKEN_BACK, Aside
 from vcond.policy import consent, pausing
 from vcond.policy.consent import Purpose, State, Terms, Verdict
@@ -129,6 +130,8 @@ class Review:
         if not isinstance(event, _TELLS):
             return
         self.look()
+        if (pause := pause_of(self._owner.state, event)) is not None:
+            self._owner.emit(pause)
         if isinstance(event, ev.PartyJoined):
             self._remind(event.key, event.party)
         if isinstance(event, ev.CallAttribute) and is_consent(event.name):

@@ -79,6 +79,17 @@ class Consents:
         """Whether ``withheld`` has nothing of a party after ``since``, where that is known at once: each frame asks."""
         return not self._ends or self._ends.get((party, purpose), EPOCH) < since
 
+    def waits(self, party: int, since: Instant) -> bool:
+        """Whether nothing of a party is kept from before ``since`` on that consent may still bring: known at once, as each frame asks."""
+        windows = self._windows.get((party, "recording"))
+        return (
+            bool(windows)
+            and windows[-1].stop is None
+            and windows[-1].start <= since
+            and not self._several(party)
+            and self.verdict(party, "recording") is Verdict.BUFFER
+        )
+
     def withheld(self, party: int, purpose: Purpose, *, after: Instant = EPOCH) -> list[Interval]:
         """When nothing of a party was to be kept, but what ended before ``after``; there is no text where there is no audio."""
         if not self._windows:

@@ -30,8 +30,14 @@ MOST: Final = 2048
 
 def is_consent(name: str) -> bool:
     """Whether an attribute of that name speaks of consent. A second value may be told as ``name.2``."""
+    return plain_name(name) == "vcondconsent"
+
+
+def plain_name(name: str) -> str:
+    """What an attribute is called, however it is written and wherever it came from."""
     parts = [part for part in name.split(".") if not part.isdigit()]
-    return bool(parts) and parts[-1].casefold().replace("-", "").replace("_", "") in {"vcondconsent", "xvcondconsent"}
+    plain = parts[-1].casefold().replace("-", "").replace("_", "") if parts else ""
+    return plain.removeprefix("x")
 
 
 def refuses(value: str) -> bool:

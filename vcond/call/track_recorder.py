@@ -253,8 +253,13 @@ class TrackRecorder(ABC, Generic[C]):
         state = self.owner.state
         for piece in placed:
             since = Instant(self.at(piece.start) - MILLI)
-            if passed(state.pauses, since) and state.consents.over(self.party, "recording", since):
+            if not passed(state.pauses, since):
+                self._sift(piece.start, piece.pcm)
+            elif state.consents.over(self.party, "recording", since):
                 self._take(piece.start, piece.pcm)
+            elif state.consents.waits(self.party, since):
+                self.hush(piece.start)
+                self.aside.put(piece.start, piece.pcm, self.rate * state.consents.buffer_seconds)
             else:
                 self._sift(piece.start, piece.pcm)
 

@@ -24,6 +24,7 @@ from vcond.journal import CallJournal
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import TrackClock
 from vcond.policy.consent import Terms
+from vcond.policy.pausing import OWNERS
 
 if TYPE_CHECKING:
     from vcond.sdk.contract import LiveCall, Track
@@ -159,6 +160,8 @@ class CapturedCall(Recorder[CapturedTrack]):
         """Write an event to the journal. False: it is too large, or the journal is closed."""
         if isinstance(event, ev.Consent):
             metrics.consents_total.labels(self.state.adapter, event.state, event.how).inc()
+        if isinstance(event, ev.RecordingPaused):
+            metrics.pauses_total.labels(self.state.adapter, event.by if event.by in OWNERS else "other").inc()
         try:
             self.journal.append(event)
         except (ValueError, RuntimeError) as why:

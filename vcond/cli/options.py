@@ -37,23 +37,23 @@ def load_daemon(path: Path) -> DaemonConfig:
 
 
 def evidence_of(items: Sequence[str]) -> str:
-    """What proves a consent, for the daemon. Raises OperatorError, which names the item."""
+    """What proves a consent, for the daemon. Raises ConfigError, which names the item."""
     import json
     from urllib.parse import quote
 
-    from vcond.base.errors import OperatorError
+    from vcond.base.errors import ConfigError
     from vcond.policy.consent import check_evidence
 
     if wrong := next((item for item in items if "=" not in item), None):
-        raise OperatorError(f"--evidence must be NAME=VALUE: {wrong[:64]!r}")
+        raise ConfigError(f"--evidence must be NAME=VALUE: {wrong[:64]!r}")
     found = dict(item.split("=", 1) for item in items)
     try:
         check_evidence(found)
     except ValueError as why:
-        raise OperatorError(str(why)) from None
+        raise ConfigError(str(why)) from None
     text = json.dumps(found, ensure_ascii=False)
     if len(quote(text)) > MOST_EVIDENCE:
-        raise OperatorError(f"evidence: {len(text)} letters are too many for one command")
+        raise ConfigError(f"evidence: {len(text)} letters are too many for one command")
     return text
 
 

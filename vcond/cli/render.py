@@ -69,6 +69,8 @@ def call(found: Mapping[str, Any]) -> Iterator[str]:
         yield from _delivered(found)
         return
     yield from calls([found])
+    if by := found.get("paused_by"):
+        yield f"  paused by {', '.join(by)}"
     names = {i: p["name"] or p["tel"] or f"party {i}" for i, p in enumerate(found["parties"])}
     for one in found.get("consent", ()):
         yield f"  {consent(one, names.get(one['party'], '?'))}"

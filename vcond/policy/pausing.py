@@ -41,6 +41,8 @@ class Owner(NamedTuple):
     """Index of a party; None for a party of the call before, who is not here yet."""
 
 
+OWNERS = ("party", "operator", "platform", "rule")
+"""Whoever pauses is one of these."""
 OPERATOR = Owner("operator")
 RULE = Owner("rule")
 

@@ -6,7 +6,7 @@ import json
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from daemon_kit import House
 
 
@@ -110,3 +110,42 @@ async def test_each_sink_gets_the_calls_of_its_match_and_what_none_takes_is_sent
         assert [path.name for path in other.iterdir()] == [f"{row['uuid']}.vcon.json"]
         code, printed = await house.command("outbox", "discard", "--unmatched", "--yes")
         assert (code, printed) == (0, "vCons that the match of no sink takes: 0\n")
+
+
+async def test_consent_and_a_pause_by_the_commands_and_on_every_screen(tmp_path: Path):
+    house = House(tmp_path, extra='[[policy]]\nmode = "ask"\nuntil_granted = "buffer"\n')
+    async with house.running() as vcond, vcond.stream() as stream:
+        await stream.play(0.5)
+        (row,) = await vcond.ask("calls")
+        call = row["call"]
+        for words, told in (
+            (("9", "granted"), "no party '9'; its parties: 0"),
+            (("0", "perhaps"), "state must be one of asked, granted, denied, withdrawn"),
+            (("0", "granted", "--how", "telepathy"), "how must be one of"),
+            (("0", "granted", "--purpose", "marketing"), "purposes must be one of"),
+        ):
+            code, printed = await house.command("consent", call, *words)
+            assert (code, told in printed, printed.count("\n")) == (2, True, 1), printed
+        assert {one["recording"] for one in (await vcond.ask("calls"))[0]["consent"]} == {"unknown"}
+        async with vcond.admin.get("http://vcond/v1/live", params={"call": call}) as live:
+            said = ("consent", call, "0", "granted", "--evidence", "letter=of May")
+            code, printed = await house.command(*said)
+            assert (code, "granted (recording, transcription)" in printed, "nothing was" in printed) == (0, True, False)
+            code, printed = await house.command(*said)
+            assert (code, "nothing was changed: that was known" in printed) == (0, True), printed
+            code, printed = await house.command("pause", call, "--for", "90", "--reason", "card")
+            assert (code, "paused by operator" in printed) == (0, True), printed
+            lines: list[str] = []
+            while "paused" not in lines:
+                lines.append(json.loads(await live.content.readline()).get("text", ""))
+            assert lines.count("consent-granted") == 1
+        code, printed = await house.command("calls")
+        assert (code, " PAUSED" in printed, "NO CONSENT of party 1" in printed) == (0, True, True), printed
+        code, printed = await house.command("show", call)
+        assert (code, "  paused by operator\n" in printed, "; not recorded" in printed) == (0, True, True), printed
+        ops = (await vcond.ask("status"))["ops"]
+        async with ClientSession() as reading, reading.get(f"{ops}/metrics") as answer:
+            told = await answer.text()
+        assert 'vcond_consents_total{adapter="twilio",how="operator",state="granted"} 1.0' in told
+        assert 'vcond_pauses_total{adapter="twilio",by="operator"} 1.0' in told
+        await stream.stop()

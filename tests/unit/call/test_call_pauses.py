@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_call_consents import Live
 
 from vcond.base.time import SECOND, Instant
 from vcond.call import events as ev
@@ -129,3 +130,27 @@ def test_pauses_that_are_over_cost_next_to_nothing(monkeypatch):
     again = 2_000 * RATE
     assert call.unpaused(start, again + RATE, RATE) == [(start, again - RATE - 1), (again + 1, again + RATE)]
     assert len(asked) <= 4
+
+
+@pytest.mark.parametrize("name", ["variable.VCOND_PAUSE", "parameter.vcond-pause", "sip_header.X-Vcond-Pause.2"])
+def test_an_attribute_pauses_and_lets_it_go_on_and_says_why(name):
+    live = Live()
+    said = []
+    for value in ("card", "card", "off", "off", "x" * 99, "No"):
+        live.speak(1)
+        live.call.emit(ev.CallAttribute(at=live.book.time, name=name, value=value, party=1))
+        said.append(live.call.state.paused)
+    assert said == [True, True, False, False, True, False]
+    assert [(one.by, one.reason) for one in live.call.state.pauses] == [("platform", "card"), ("platform", "x" * 64)]
+    live.end()
+    heard = live.heard(0)
+    assert [all(heard[10 * at + 1 : 10 * at + 9]) for at in range(6)] == [True, False, False, True, True, False]
+
+
+def test_an_attribute_ends_no_pause_of_others_and_others_names_pause_nothing():
+    live = Live()
+    live.call.emit(ev.CallAttribute(at=live.book.time, name="variable.VCOND_PAUSED", value="card"))
+    assert not live.call.state.paused
+    live.call.emit(ev.RecordingPaused(at=live.book.time, by="party", party=0))
+    live.call.emit(ev.CallAttribute(at=live.book.time, name="variable.VCOND_PAUSE", value="off"))
+    assert live.call.state.paused

@@ -130,3 +130,48 @@ def test_a_reason_may_be_empty(tmp_path: Path, typed: Typed):
     (tmp_path / "vcond.toml").write_text(WORKS.format(folder=tmp_path))
     code, _, (line,) = typed("pause", CALL, "--reason", "", "-c", str(tmp_path / "vcond.toml"))
     assert (code, "no daemon at" in line) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "names"),
+    [
+        (["text=" + "x" * (1 << 20)], "evidence.text: a name has 1 to 64 letters, a value at most 1024"),
+        (["n" * 65 + "=x"], f"evidence.{'n' * 64}"),
+        (["=x"], "evidence.: a name has 1 to 64 letters"),
+        ([f"item{n}=x" for n in range(17)], "evidence: 17 items; at most 16"),
+        ([f"item{n}=" + "ö" * 1000 for n in range(4)], "letters are too many for one command"),
+        (["no sign"], "--evidence must be NAME=VALUE: 'no sign'"),
+    ],
+    ids=["a megabyte", "a long name", "no name", "too many", "too much together", "no value"],
+)
+def test_evidence_that_is_too_much_is_named_before_anything_is_asked(tmp_path: Path, typed: Typed, evidence, names):
+    (tmp_path / "vcond.toml").write_text(WORKS.format(folder=tmp_path))
+    options = [word for one in evidence for word in ("--evidence", one)]
+    code, out, (line,) = typed("consent", CALL, "0", "granted", *options, "-c", str(tmp_path / "vcond.toml"))
+    assert (code, out) == (2, [])
+    assert names in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("rules", "names"),
+    [
+        ('mode = "ask"\nkey_granted = "1"\nkey_denied = "1"', "key_granted and key_denied are the same key"),
+        ('mode = "ask"\nuntil_granted = "keep"\nwords_granted = { "" = ["yes"] }', "words_granted: '' is no language"),
+        ('mode = "ask"\nuntil_granted = "keep"\nwords_denied = { "en us" = ["no"] }', "words_denied: 'en us' is no language"),
+        ('mode = "never"\n[[policy]]\nmode = "ask"', "policy[1].match"),
+    ],
+    ids=["contradict", "no language", "a wrong language", "no call comes to it"],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["run", "recover", "config show"])
+def test_rules_of_consent_that_make_no_sense_are_named_in_one_line(
+    tmp_path: Path, typed: Typed, command: str, rules: str, names: str
+):
+    config = tmp_path / "vcond.toml"
+    config.write_text(f"{WORKS.format(folder=tmp_path)}\n[[policy]]\n{rules}\n")
+    before = everything(tmp_path)
+    code, out, (line,) = typed(*command.split(), "-c", str(config))
+    assert (code, out) == (2, [])
+    assert "policy[" in line
+    assert names in line
+    assert everything(tmp_path) == before

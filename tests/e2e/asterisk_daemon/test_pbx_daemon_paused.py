@@ -1,0 +1,115 @@
+"""Pauses of a real Asterisk that begin before two are connected, and who takes somebody out of a call by ``Bridge()``.
+
+What is looked for is as in ``test_pbx_daemon_consent.py``, and also in the log and in what a speech worker was given to hear.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from consent_kit import THERE, Asked, bases, told
+from heard import GONE, marker, peak
+
+pytestmark = pytest.mark.peer
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture
+def ears(site, monkeypatch):
+    """All that the site's speech workers were given to hear, as it is then."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    folder = site.vcond.root / "ears"
+    folder.mkdir(parents=True)
+    site.vcond.engine, site.vcond.speech = "ears_engine:Ears", f'model = "{folder}"'
+    return (folder / "heard.pcm").read_bytes
+
+
+async def agents_channel(site):
+    """The PBX's own channel of the agent's phone."""
+    channels = await site.pbx.ask("GET", "/channels")
+    (channel,) = [one["id"] for one in channels if one["name"].startswith("PJSIP/agent-")]
+    return channel
+
+
+@pytest.mark.parametrize("by", ["event", "variable"])
+async def test_a_pause_of_before_the_two_are_connected_is_of_both_until_it_ends(site, judge, ears, by):
+    asked = Asked(site, judge, 'mode = "ask"')
+    async with site.running() as vcond:
+        caller = await site.farm.dial("640013" if by == "event" else "640014", site.number)
+        agent = await site.farm.ringing("agent", site.number)
+        await agent.answer()
+        await caller.up()
+        uuid = await asked.opened(vcond)
+        await asked.consent(vcond, uuid, p0="granted", p1="granted")
+        await site.tapped(vcond, uuid, 2)
+        (call,) = await vcond.ask("calls")
+        assert (call["paused"], call["paused_by"]) == (True, ["platform"])
+        await asked.says(caller, 1)
+        await asked.says(agent, 2)
+        await caller.press("4532")
+        await vcond.ticks(4)
+        asked.check_disk(set(), {1, 2})
+        channel = await agents_channel(site)
+        if by == "event":
+            query = {"application": site.app, "source": f"channel:{channel}"}
+            await site.pbx.ask("POST", "/events/user/VcondResume", **query)
+        else:
+            await site.pbx.ask("POST", f"/channels/{channel}/variable", variable="VCOND_PAUSE", value="off")
+        await vcond.until("call", lambda call: not call["paused"], call=uuid)
+        await asked.says(caller, 3)
+        await asked.says(agent, 4)
+        await vcond.ticks(4)
+        asked.check_disk({3, 4}, {1, 2})
+        await caller.hang_up()
+        (document,) = await vcond.delivered(1)
+    record = asked.check_vcon(document, {0: {3}, 1: {4}, 9: {1, 2}})
+    assert [m for m in record.moments if "key" in m[1]] == []
+    (pause,) = record.report["pauses"]
+    assert (pause["by"], pause["reason"]) == ("platform", "card")
+    worker = {seed: round(peak(marker(seed), ears()), 3) for seed in (1, 2, 3, 4)}
+    print(f"in what a worker was given to hear: {worker}")
+    assert max(worker[1], worker[2]) <= GONE
+    assert min(worker[3], worker[4]) >= THERE, "the search finds what was heard"
+    log = (site.vcond.root / "vcond.log").read_bytes()
+    assert max(peak(marker(seed), log) for seed in (1, 2)) <= GONE
+    assert b"4532" not in log.replace(site.number.encode(), b"")
+
+
+@pytest.mark.parametrize(("extension", "state"), [("640015", "granted"), ("640016", "unknown")])
+async def test_who_takes_the_agent_out_of_a_call_by_bridge_has_said_what_he_said(site, judge, extension, state):
+    asked = Asked(site, judge, 'mode = "ask"')
+    async with site.running() as vcond:
+        caller, agent, uuid = await asked.connected(vcond, "640005", p0="granted", p1="granted")
+        await asked.says(caller, 1)
+        await asked.says(agent, 2)
+        third = await site.farm.dial(extension, f"{site.number[:-1]}7", name="Cleo Third")
+        await third.up()
+        rows = await vcond.until(
+            "calls",
+            lambda rows: any(
+                one["here"] and one["tel"] == f"{site.number[:-1]}7" and sum(p["here"] for p in row["parties"]) == 2
+                for row in rows
+                for one in row["parties"]
+            ),
+        )
+        row = next(row for row in rows if any(one["tel"] == f"{site.number[:-1]}7" for one in row["parties"]))
+        print([(row["call"] == uuid, row["parties"], row["consent"]) for row in rows])
+        place = next(n for n, one in enumerate(row["parties"]) if one["tel"] == f"{site.number[:-1]}7")
+        await vcond.until(
+            "call", lambda call: len({t["party"] for t in call["tracks"]}) >= (3 if place == 2 else 2), call=row["call"]
+        )
+        await asked.consent(vcond, row["call"], **{f"p{place}": state})
+        await asked.says(third, 5)
+        await asked.says(agent, 4)
+        await vcond.ticks(4)
+        kept = {5} if state == "granted" else set()
+        asked.check_disk({1, 2, 4} | kept, {5} - kept)
+        await third.hang_up()
+        documents = await vcond.delivered(1)
+        print(len(documents))
+    document = next(one for one in documents if one["uuid"] == row["call"])
+    if place == 2:
+        asked.check_vcon(document, {0: {1}, 1: {2, 4}, 2: kept, 9: {5} - kept})
+    assert (place in bases(document)) is (state == "granted")
+    assert [one["state"] for one in told(document, place)] == ([state] if state == "granted" else [])

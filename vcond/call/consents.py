@@ -81,9 +81,9 @@ class Consents:
 
     def waits(self, party: int, since: Instant) -> bool:
         """Whether nothing of a party is kept from before ``since`` on that consent may still bring: known at once, as each frame asks."""
-        windows = self._windows.get((party, "recording"))
+        windows = self._windows.get((party, "recording"), [])
         return (
-            bool(windows)
+            len(windows) > 0
             and windows[-1].stop is None
             and windows[-1].start <= since
             and not self._several(party)

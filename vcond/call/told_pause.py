@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.call.state import Call
 from vcond.call.told_consent import plain_name
@@ -18,11 +19,22 @@ LONGEST: Final = 64
 """Characters of a reason."""
 
 
+def is_pause(name: str) -> bool:
+    """Whether an attribute of that name speaks of a pause."""
+    return plain_name(name) == "vcondpause"
+
+
+def pause_said(value: str, at: Instant) -> ev.RecordingPaused | ev.RecordingResumed:
+    """What its value says."""
+    reason = value.strip()
+    if reason.casefold() in OFF:
+        return ev.RecordingResumed(at=at, by="platform")
+    return ev.RecordingPaused(at=at, reason=reason[:LONGEST], by="platform")
+
+
 def pause_of(call: Call, told: ev.Event) -> ev.RecordingPaused | ev.RecordingResumed | None:
     """What an attribute means; None = it speaks of no pause, or ends none."""
-    if not isinstance(told, ev.CallAttribute) or plain_name(told.name) != "vcondpause":
+    if not isinstance(told, ev.CallAttribute) or not is_pause(told.name):
         return None
-    reason = told.value.strip()
-    if reason.casefold() not in OFF:
-        return ev.RecordingPaused(at=told.at, reason=reason[:LONGEST], by="platform")
-    return ev.RecordingResumed(at=told.at, by="platform") if call.ending("platform", None) else None
+    said = pause_said(told.value, told.at)
+    return said if isinstance(said, ev.RecordingPaused) or call.ending("platform", None) else None

@@ -21,6 +21,8 @@ from vcond.sdk.contract import (
     Retrieved,
     Transferred,
     is_consent,
+    is_pause,
+    pause_said,
 )
 from vcond.sdk.filledin import FilledIn, L
 from vcond.sdk.selection import clean
@@ -88,9 +90,14 @@ class CallEvents(FilledIn[L]):
     def variable(self, name: str, value: str, at: Instant, leg: L | None = None, *, origin: Origin = "event") -> None:
         """A channel variable that the operator wants in the record: a fact of the call, when it is one.
 
-        What it says of consent is of the party whose channel it is, as soon as it is one.
+        What it says of consent is of the party whose channel it is, as soon as it is one. What it says of a pause is told each time
+        that it changes, and when it is set: also one that was said before.
         """
         said = (name, clean(value))
+        if leg is not None and is_pause(name):
+            if is_new(leg, *said, origin):
+                self._paused_by(leg, pause_said(said[1], at))
+            return
         if leg is not None and is_consent(name):
             if is_new(leg, *said, origin):
                 self._say(leg, CallAttribute(at=at, name=f"variable.{name}", value=said[1]))
@@ -98,6 +105,12 @@ class CallEvents(FilledIn[L]):
         if said[1] and said not in self._variables and len(self._variables) < MOST_VARIABLES:
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
+
+    def _paused_by(self, leg: L, said: RecordingPaused | RecordingResumed) -> None:
+        if isinstance(said, RecordingPaused):
+            self.pause(leg.channel, said)
+        else:
+            self.resume(said.at)
 
     def pressed(self, leg: L, key: Dtmf) -> None:
         """A key. Of who is asked for consent before others are connected to him it may be the answer: it waits for him."""

@@ -65,6 +65,7 @@ from vcond.call.hidden import hides
 from vcond.call.parties import Party
 from vcond.call.state import Call
 from vcond.call.told_consent import asks, consent_of, is_consent, refuses, without_evidence
+from vcond.call.told_pause import is_pause, pause_said
 from vcond.media.codecs import Codec
 from vcond.media.placement.clocks import ArrivalClock, MillisClock, RemoteClock, RtpClock, TrackClock
 from vcond.policy.consent import Purpose
@@ -135,8 +136,10 @@ __all__ = [
     "hides",
     "how_to_install",
     "is_consent",
+    "is_pause",
     "nanos",
     "parse_rfc3339",
+    "pause_said",
     "refuses",
     "samples",
     "without_evidence",

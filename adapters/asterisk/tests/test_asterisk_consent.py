@@ -385,3 +385,18 @@ def test_a_pause_before_the_call_goes_with_its_channel(make_tracker, make_script
     script.up("t1")
     (call,) = host.calls
     assert not call.state.pauses
+
+
+def test_a_variable_pauses_from_before_the_call_on_and_as_often_as_it_is_set(make_tracker, make_script, host):
+    script = make_script(make_tracker(variables=["VCOND_PAUSE"]))
+    script.created("t1", "PJSIP/trunk-01")
+    script.tell("ChannelVarset", channel="t1", variable="VCOND_PAUSE", value="card")
+    assert host.calls == []
+    script.up("t1")
+    (call,) = host.calls
+    assert [(one.by, one.reason) for one in call.state.pauses] == [("platform", "card")]
+    said = []
+    for value in ("off", "card", "card", "off", "", "card"):
+        script.tell("ChannelVarset", channel="t1", variable="VCOND_PAUSE", value=value)
+        said.append(call.state.paused)
+    assert said == [False, True, True, False, False, True]

@@ -38,8 +38,11 @@ class Consents:
     _agreed: set[_Of] = field(default_factory=set)
     _windows: dict[_Of, list[Interval]] = field(default_factory=dict)
     """In the order of their ends: each frame asks for those that have not ended, and a call may have had thousands."""
+    waiting: dict[int, Instant] = field(default_factory=dict, compare=False)
+    """Parties of whom nothing is kept since then, and consent may still bring it: known at once, as each frame asks."""
     _ends: dict[_Of, Instant] = field(default_factory=dict, compare=False)
     """When the last of what is withheld ends; of a line of several, which are looked at each by itself, never."""
+    _latest: Instant = field(default=Instant(-NEVER), compare=False)
     _verdicts: dict[_Of, Verdict] = field(default_factory=dict, compare=False)
     """What was worked out since anything was told: each frame that waits for consent asks."""
     _parties: Sequence[Party] = ()
@@ -77,18 +80,7 @@ class Consents:
 
     def over(self, party: int, purpose: Purpose, since: Instant) -> bool:
         """Whether ``withheld`` has nothing of a party after ``since``, where that is known at once: each frame asks."""
-        return not self._ends or self._ends.get((party, purpose), EPOCH) < since
-
-    def waits(self, party: int, since: Instant) -> bool:
-        """Whether nothing of a party is kept from before ``since`` on that consent may still bring: known at once, as each frame asks."""
-        windows = self._windows.get((party, "recording"), [])
-        return (
-            len(windows) > 0
-            and windows[-1].stop is None
-            and windows[-1].start <= since
-            and not self._several(party)
-            and self.verdict(party, "recording") is Verdict.BUFFER
-        )
+        return self._latest < since or self._ends.get((party, purpose), EPOCH) < since
 
     def withheld(self, party: int, purpose: Purpose, *, after: Instant = EPOCH) -> list[Interval]:
         """When nothing of a party was to be kept, but what ended before ``after``; there is no text where there is no audio."""
@@ -177,16 +169,18 @@ class Consents:
     def _note_ends(self) -> None:
         self._ends = {}
         for (party, purpose), windows in self._windows.items():
-            for of in _GATED if purpose == "recording" else (purpose,):
-                if windows:
-                    self._ends[party, of] = max(self._ends.get((party, of), EPOCH), _end(windows[-1]))
+            for of in (_GATED if purpose == "recording" else (purpose,)) if windows else ():
+                self._ends[party, of] = max(self._ends.get((party, of), EPOCH), _end(windows[-1]))
         if self._windows:
             self._ends |= {(one.index, of): NEVER for one in self._parties if one.told.several for of in _GATED}
+        waits = {of: at for of, at in self.open().items() if of[1] == "recording" and not self._several(of[0])}
+        self.waiting = {one: at for (one, of), at in waits.items() if self.verdict(one, of) is Verdict.BUFFER}
+        self._latest = max(self._ends.values(), default=Instant(-NEVER))
 
     def _takes_name(self, party: int) -> bool:
         """Whether a party refused, and its number and name are not to be shown then."""
-        refused = self.state_of(party, "recording") in REFUSED
-        return refused and self.terms is not None and self.terms.denied == "name"
+        named = self.terms is not None and self.terms.denied == "name"
+        return named and self.state_of(party, "recording") in REFUSED
 
     def _hear(self, event: ev.Consent) -> None:
         self.said.append(event)

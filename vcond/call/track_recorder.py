@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vcond.base.errors import BadMediaError
 from vcond.base.time import MILLI, SECOND, Instant, nanos, samples
 from vcond.call import events as ev
+from vcond.call.consents import NEVER
 from vcond.call.intervals import outside, passed
 from vcond.call.merge import Merge
 from vcond.call.state import Call
@@ -252,12 +253,10 @@ class TrackRecorder(ABC, Generic[C]):
     def _keep(self, placed: Iterable[Placed]) -> None:
         state = self.owner.state
         for piece in placed:
-            since = Instant(self.at(piece.start) - MILLI)
-            if not passed(state.pauses, since):
-                self._sift(piece.start, piece.pcm)
-            elif state.consents.over(self.party, "recording", since):
+            free = passed(state.pauses, since := Instant(self.at(piece.start) - MILLI))
+            if free and state.consents.over(self.party, "recording", since):
                 self._take(piece.start, piece.pcm)
-            elif state.consents.waits(self.party, since):
+            elif free and state.consents.waiting.get(self.party, NEVER) <= since:
                 self.hush(piece.start)
                 self.aside.put(piece.start, piece.pcm, self.rate * state.consents.buffer_seconds)
             else:

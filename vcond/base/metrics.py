@@ -54,6 +54,22 @@ stt_queue_answers_total = Counter(
     "Answers of other machines: texts, refusals, late ones (or doubles) that nobody waited for, and those that were none",
     ["kind"],
 )
+stt_queue_jobs = Gauge(
+    "vcond_stt_queue_jobs",
+    "Utterances in the queue, of all machines, as one that transcribes sees them: waiting, or in hand",
+    ["state"],
+)
+stt_serving = Gauge("vcond_stt_serving", "1 while this machine takes utterances of others (vcond speech serve)")
+stt_served_total = Counter(
+    "vcond_stt_served_total",
+    "What became of utterances of other machines: text, why one was refused, given-back, or dropped as it was no job",
+    ["kind"],
+)
+stt_served_lag_seconds = Histogram(
+    "vcond_stt_served_lag_seconds",
+    "Time from the moment in which the queue had an utterance to its answer",
+    buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 600),
+)
 stt_worker_restarts_total = Counter("vcond_stt_worker_restarts_total", "Restarts of speech workers", ["reason"])
 journal_fsync_seconds = Histogram(
     "vcond_journal_fsync_seconds", "One round of fsync", buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)

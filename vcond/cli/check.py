@@ -86,6 +86,8 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
         check_record(config.record)
     except VcondError as why:
         return [*found, Finding("error", "configuration", str(why), "correct the key named here")]
+    if _serves(config):
+        return found + await _server(loaded, offline=offline, errors_only=errors_only)
     hub = bool(config.hub.listen)
     if hub:
         found += _hub(config, adapters)
@@ -128,6 +130,32 @@ async def _all(loaded: Loaded, path: Path, offline: bool, attached: set[str], er
     return found
 
 
+def _serves(config: Config) -> bool:
+    """Whether this is the configuration of ``vcond speech serve``: a queue that nothing here is put into, and no calls."""
+    asks = any(one.where != "here" for one in configurations(config.speech))
+    return bool(config.speech.queue.url) and not (asks or config.adapters or config.sinks or config.hub.listen)
+
+
+async def _server(loaded: Loaded, *, offline: bool, errors_only: bool) -> list[Finding]:
+    """What is looked at of a machine that transcribes for others."""
+    from vcond.speech.queue import streams
+
+    config = loaded.config
+    name = streams.label(config.speech.queue, config.vcond.host)
+    detail = f"transcribes for other machines, as {name}: vcond speech serve; it records no calls"
+    found = [Finding("ok", "speech server", detail)]
+    if not choose(config.speech).engine:
+        fix = "install a model and set speech.engine: vcond model list"
+        found.append(Finding("error", "speech", "there is nothing to transcribe with", fix))
+    else:
+        found += [
+            Finding(told.level, told.what, told.detail, told.fix)
+            for told in check_speech(config.speech, graphs=not errors_only)
+        ]
+    found += [*_files(loaded), *_ops(config), *_certificates(config)]
+    return found if offline else found + await _limited("speech", _speech(config))
+
+
 def _named(told: Finding, kind: str, name: str) -> Finding:
     """What an adapter found, and of which of several of its kind."""
     what, detail, fix = (plugins.in_its_name(text, kind, name) for text in (told.what, told.detail, told.fix))
@@ -159,8 +187,8 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
             await asyncio.to_thread(engine_class, engine)
         except VcondError as why:
             yield Finding("error", "speech", str(why), "reinstall its package, or install one that fits this vcond")
-    if any(one.where != "here" for one in configurations(config.speech)):
-        yield await _queue(config.speech.queue)
+    if (serves := _serves(config)) or any(one.where != "here" for one in configurations(config.speech)):
+        yield await _queue(config.speech.queue, serves=serves)
     server = next((one.server for one in chosen if one.server is not None), None)  # routes have no address of their own
     if server is None:
         return
@@ -181,8 +209,8 @@ async def _speech(config: Config) -> AsyncIterator[Finding]:
     yield Finding("ok", "speech", f"{server.url} answers, {kept}")
 
 
-async def _queue(config: QueueConfig) -> Finding:
-    """Whether the queue to other machines is there, and loses nothing."""
+async def _queue(config: QueueConfig, *, serves: bool) -> Finding:
+    """Whether the queue is there, and loses nothing. ``serves``: this machine takes from it, and makes its streams."""
     from vcond.speech.queue import messages, streams
 
     try:
@@ -192,7 +220,8 @@ async def _queue(config: QueueConfig) -> Finding:
     except ConfigError as why:
         return Finding("error", "speech queue", str(why))
     except streams.QueueError as why:
-        return Finding("warning", "speech queue", str(why), "utterances wait in the journal until it can be used")
+        waits = "utterances wait in the journal until it can be used"
+        return Finding("warning", "speech queue", str(why), "it is tried again all the time" if serves else waits)
     return Finding("ok", "speech queue", f"{config.url}, stream {config.stream}")
 
 

@@ -34,6 +34,7 @@ def serve(config: ConfigFile = DEFAULT) -> None:
     from vcond.base.no_core import no_core_files
     from vcond.base.systemd import Notifier
     from vcond.capture.clock import SteadyClock
+    from vcond.server.speech_server import SpeechServerStatus
     from vcond.speech.queue.messages import cipher
     from vcond.speech.queue.server import SpeechServer
 
@@ -46,7 +47,8 @@ def serve(config: ConfigFile = DEFAULT) -> None:
     async def until_stopped() -> None:
         key = cipher(loaded.speech.queue.key)
         server = SpeechServer(loaded.speech, clock=SteadyClock(), machine=loaded.vcond.host, cipher=key)
-        await _serve(server, Notifier())
+        async with SpeechServerStatus(server, loaded).answering():
+            await _serve(server, Notifier())
 
     asyncio.run(until_stopped())
 

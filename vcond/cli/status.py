@@ -20,6 +20,7 @@ FIXES = {
     "outbox": "vcond check --offline",
     "forgotten": "vcond check --offline",
     "sink": "vcond outbox",
+    "queue": "vcond check",
     "metrics": "set ops.listen, then systemctl restart vcond",
 }
 """By the first word of what is wrong."""
@@ -48,6 +49,7 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
                 "detail": f"{one['reason']}: {one['detail']}; vCons wait",
                 "fix": one["fix"] or FIXES["sink"],
             }
+    yield from told.get("troubles", [])
     yield from (one for one in told.get("damaged", []) if one["what"] not in wrong)
     dead = [one for one in told["outbox"] if one["state"] == "dead"]
     if dead:
@@ -62,6 +64,19 @@ def _problems(told: Row, sinks: list[Row]) -> Iterator[Row]:
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """For people."""
+    if serves := told.get("serves"):
+        yield from _serving(told, serves)
+    else:
+        yield from _recording(told)
+    for one in told["problems"]:
+        yield f"WRONG   {one['what']}: {one['detail']}"
+        yield f"        -> {one['fix']}"
+    if not told["problems"]:
+        yield "all is well"
+
+
+def _recording(told: Mapping[str, Any]) -> Iterator[str]:
+    """A machine beside a PBX, or a hub."""
     counts = [f"{told.get(what, 0)} {word}" for what, word in _COUNTS.items() if told.get(what) or what == "calls"]
     yield f"vcond {told['version']}: {', '.join(counts)}"
     for name, one in sorted(told["adapters"].items()):
@@ -75,11 +90,23 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  outbox               {'; '.join(waiting) or _none(told)}"
     for what, one in told["pressure"].items():
         yield f"  {what:<20} {one['detail']}"
-    for one in told["problems"]:
-        yield f"WRONG   {one['what']}: {one['detail']}"
-        yield f"        -> {one['fix']}"
-    if not told["problems"]:
-        yield "all is well"
+
+
+def _serving(told: Mapping[str, Any], serves: Row) -> Iterator[str]:
+    """A machine that transcribes for others."""
+    speech, queue = told["speech"], serves["queue"]
+    yield f"vcond {told['version']}: transcribes for other machines, as {serves['machine']}"
+    held = f"{queue['waiting']} utterances wait, {queue['in_hand']} in hand" if queue else "what waits is not known"
+    state = held if serves["connected"] else "NOT connected"
+    yield f"  queue                {serves['url']}, stream {serves['stream']}: {state}"
+    model = "/".join(part for part in (speech["engine"], speech["model"]) if part)
+    yield f"  speech               {model}, {speech['workers']} workers, {serves['in_hand']} utterances in hand"
+    last = f", the last at {serves['last'][:16]}Z, {serves['lag']:.1f} s after it was sent" if serves["last"] else ""
+    yield f"  done                 {serves['texts']} texts of {serves['seconds'] / 60:.0f} min of speech since {serves['since'][:16]}Z{last}"
+    refused = ", ".join(f"{count} {why}" for why, count in sorted(serves["refused"].items()))
+    back = f"{serves['given_back']} given back for another try" if serves["given_back"] else ""
+    dropped = f"{serves['dropped']} messages that were no jobs" if serves["dropped"] else ""
+    yield f"  not done             {'; '.join(part for part in (refused, back, dropped) if part) or 'none'}"
 
 
 _COUNTS = {

@@ -236,7 +236,6 @@ LIFE: dict[str, tuple[Step, ...]] = {
         Step(EDGE_SAYS, "StatusText=transcribing for other machines", until=True),
         Step("ps -o user=,args= -C vcond", "^vcond .*vcond speech serve --config /etc/vcond/vcond.toml"),
         Step("systemctl is-active vcond.socket", "inactive", (3, 4)),
-        Step("vcond status", "no daemon", (2,)),
         Step("systemd-analyze security vcond --no-pager | tail -1", r"vcond.service: 1\.\d"),
     ),
     "It is killed and hangs while another machine's call waits for its words": (

@@ -372,6 +372,7 @@ async def test_the_command_serves_with_a_small_configuration_of_its_own_and_ends
     folder.mkdir()
     file.touch(0o600)
     file.write_text(
+        f'[vcond]\nadmin_socket = "{rig.folder}/admin.sock"\n[ops]\nlisten = ""\n'
         f'[speech]\nengine = "speech_engines:Scripted"\nmodel = "{folder}"\nworkers = 1\n[speech.queue]\n'
         f'url = "{rig.config().url}"\nuser = "vcond"\npassword = "{PASSWORD}"\nmachine = "gpu-7"\nkey = "{KEY}"\n'
     )

@@ -46,6 +46,7 @@ async def test_it_is_ready_without_nats_says_what_it_waits_for_and_stops_in_orde
     folder.mkdir()
     file.touch(0o600)
     file.write_text(
+        f'[vcond]\nadmin_socket = "{tmp_path}/admin.sock"\n[ops]\nlisten = ""\n'
         f'[speech]\nengine = "speech_engines:Scripted"\nmodel = "{folder}"\nworkers = 1\n[speech.queue]\n'
         f'url = "{rig.config().url}"\nuser = "vcond"\npassword = "{PASSWORD}"\n'
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 
+import msgspec
 import pytest
 from queue_rig import Edge, QueueRig
 from structlog.testing import capture_logs
@@ -16,6 +18,7 @@ from vcond.speech.queue import answers, client, messages, sent, server
 from vcond.speech.queue.messages import Answer
 
 pytestmark = pytest.mark.peer
+KEY = base64.b64encode(bytes([1]) * 32).decode()
 
 
 @pytest.fixture
@@ -67,6 +70,31 @@ async def test_a_refusal_of_a_copy_whose_time_is_over_says_nothing_of_clocks(rig
         assert await speech.settled("", 300)
     await nats.close()
     assert [text.text for text in line.of(ev.Transcribed)] == ["1"]
+
+
+@pytest.mark.parametrize("key", ["", KEY], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("ours", [True, False], ids=["refuses-our-version", "answers-in-its-version"])
+async def test_a_machine_of_another_version_is_named_and_one_of_ours_does_the_job(
+    rig, room, track, ours, key, monkeypatch
+) -> None:
+    monkeypatch.setattr(sent, "GRACE", 0.5)
+    await rig.serve("gpu-1", key)
+    await rig.kill("gpu-1")
+    nats = await rig.client()
+    jobs = await nats.subscribe("SPEECH.jobs")
+    line, one = track(), Edge(rig, room().clock, key=key)
+    one.speech.catch_up(line, line.say(1))
+    async with one.running() as speech:
+        job = messages.envelope((await jobs.next_msg(timeout=60)).data).id
+        refusal = messages.Cipher().seal("answer", job, "edge-1", 0, messages.pack(Answer("gpu-9", "version")))
+        other = msgspec.msgpack.encode({"v": 2, "id": job, "edge": "edge-1", "number": 0})
+        await nats.jetstream().publish("SPEECH.texts.edge-1.0", refusal if ours else other)
+        await one.told("gpu-9 speaks another version: upgrade it" if ours else "sends a message of version 2")
+        await rig.serve("gpu-2", key)
+        assert await speech.settled("", 60)
+        assert speech.trouble == ""
+    await nats.close()
+    assert [(text.text, text.machine) for text in line.of(ev.Transcribed)] == [("1", "gpu-2")]
 
 
 async def test_where_answers_have_no_room_their_stream_is_named(rig, room, track) -> None:

@@ -56,11 +56,11 @@ class Answers:
             metrics.stt_queue_answers_total.labels("invalid").inc()
             self._changed(f"an answer in the speech queue cannot be used: {why}")
             return
-        if keyless or answer.refused == "key":  # nothing else is believed of who does not have the key
+        if answer.refused == "version":  # who says that cannot encrypt as we do, so it is believed of anybody
+            self._no_common_words(outside.id, f"{answer.machine} speaks another version: upgrade it, or this one")
+        elif keyless or answer.refused == "key":  # nothing else is believed of who does not have the key
             told = f"{answer.machine} does not have our key: correct speech.queue.key there, or stop vcond speech serve"
             self._no_common_words(outside.id, told)
-        elif answer.refused == "version":
-            self._no_common_words(outside.id, f"{answer.machine} speaks another version: upgrade it, or this one")
         else:
             self._one(outside.id, answer)
 

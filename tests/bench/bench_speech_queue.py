@@ -1,11 +1,13 @@
 """Speech on other machines, with a real nats-server and ``vcond speech serve`` processes.
 
-    python tests/bench/bench_speech_queue.py [--only two,lag]
+    python tests/bench/bench_speech_queue.py [--only two,lag,cost] [--engine whisper] [--model FOLDER]
 
 - ``two``: a pile of utterances through one server and through two, whose engine waits instead of computing: two have to be
   1.8 times as fast. What is left over is what the way costs.
 - ``lag``: 20 calls' utterances (tests/sim/sim_load.py) through two servers, and the same through the simulation of them
   (tests/sim/sim_pool.py): the lag of texts beside each other.
+- ``cost``: the demo's call, three times, through a real engine: in workers of this machine, and through the queue by one
+  server. The CPU of this machine, where texts come from elsewhere, has to be a tenth at most of what it is with the engine.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from speech_cost import EDGE_GOAL, cpu, heard, here, since
 from speech_servers import House, edge, played
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sim"))
@@ -29,12 +32,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "sim"))
 from sim_load import at_once
 from sim_pool import Pool, simulate
 
+from vcond.demo.call import demo_call
+
 PILE, EACH, FACTOR = 60, 7.0, 0.05
 """Utterances, seconds of each, seconds a second of audio takes."""
 SLOW = 0.08
 """The same where lags are compared: two servers have something to do then."""
 GOAL = 1.8
 """Times the speed of one server."""
+CALLS = 3
+"""Of the demo, whose CPU is measured."""
 
 
 def waits(factor: float) -> str:
@@ -94,20 +101,48 @@ async def lag() -> bool:
     return all(0.75 < a / b < 1.33 for a, b in zip(*both, strict=True))
 
 
-PARTS: dict[str, Callable[[], Coroutine[Any, Any, bool]]] = {"two": two, "lag": lag}
+async def cost(engine: str, model: str) -> bool:
+    """Whether texts of other machines cost this one little."""
+    own, seconds, words = await here(engine, model, CALLS)
+    with tempfile.TemporaryDirectory(prefix="vcq-") as folder:
+        server = f'engine = "{engine}"\nmodel = "{model}"\nworkers = 1\nnice = 0'
+        async with House(Path(folder), server).running(1) as house, edge(house) as speech:
+            await heard(speech, 1, "warm")
+            me, them, nats = [os.getpid()], [one.pid for one in house.servers.values()], [house.nats.process.pid]
+            others = set(cpu([*them, *nats]))
+            before = [{pid: used for pid, used in cpu(me).items() if pid not in others}, cpu(them), cpu(nats)]
+            _, elsewhere = await heard(speech, CALLS, "call")
+            after = [{pid: used for pid, used in cpu(me).items() if pid not in others}, cpu(them), cpu(nats)]
+    here_now, there, between = (since(a, b) for a, b in zip(before, after, strict=True))
+    turns = CALLS * len(demo_call().turns)
+    say(
+        f"{turns} utterances, {seconds:.0f} s of speech, {words} words here, {elsewhere} elsewhere; CPU ms an utterance:"
+    )
+    say(f"  engine here          {1000 * own / turns:7.1f}")
+    say(f"  asked elsewhere      {1000 * here_now / turns:7.1f}  = {here_now / own:.1%} (goal {EDGE_GOAL:.0%})")
+    say(f"  the server           {1000 * there / turns:7.1f}")
+    say(f"  nats-server          {1000 * between / turns:7.1f}")
+    return here_now <= EDGE_GOAL * own
+
+
+PARTS: dict[str, Callable[..., Coroutine[Any, Any, bool]]] = {"two": two, "lag": lag, "cost": cost}
 
 
 def main() -> int:
     """Exit code 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS))
-    names = parser.parse_args().only.split(",")
+    parser.add_argument("--engine", default="whisper")
+    parser.add_argument("--model", default="")
+    told = parser.parse_args()
+    names = told.only.split(",")
     missing = "" if shutil.which("nats-server") else "no nats-server: apt-get install nats-server"
     if missing:
         print(f"skipped: {missing}")
         return 0
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    fine = [asyncio.run(PARTS[name]()) for name in names]
+    more = {"cost": (told.engine, told.model)}
+    fine = [asyncio.run(PARTS[name](*more.get(name, ()))) for name in names]
     return int(not all(fine))
 
 

@@ -57,12 +57,14 @@ class House:
         """Start one, and wait until it takes jobs."""
         file = self.folder / f"{machine}.toml"
         file.touch(0o600)
-        file.write_text(f'[vcond]\nlog_format = "json"\n[speech]\n{self._speech}\n{self.queue(machine)}')
+        file.write_text(
+            f'[vcond]\nlog_format = "json"\nadmin_socket = "{self.folder}/{machine}.sock"\n[ops]\nlisten = ""\n[speech]\n{self._speech}\n{self.queue(machine)}'
+        )
         log = (self.folder / f"{machine}.log").open("ab")
         with log:
             self.servers[machine] = await asyncio.create_subprocess_exec(
                 *WITH_US, sys.executable, "-m", "vcond", "speech", "serve", "--config", str(file), stdout=log, stderr=log,
-                env={**os.environ, "PYTHONPATH": str(HERE)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
             )  # fmt: skip
         before = self._ready(machine)
         async with asyncio.timeout(180):

@@ -46,7 +46,7 @@ def sink_of(url, **options):
 
 
 async def rows(sink, tmp_path):
-    return [one async for one in _sink(FormedSink(sink, folder=tmp_path))]
+    return [one async for one in _sink(FormedSink(sink, folder=tmp_path), f"sink {sink.name}")]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ lint: setup
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/bench/mypy.ini --cache-dir .mypy_cache/bench tests/bench
 	$(BIN)/python tools/check_rooms.py
 	$(BIN)/python tools/make_docs.py --check
 

@@ -282,7 +282,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] == "serve":
-        asyncio.run(serve(*map(int, sys.argv[2:5]), float(sys.argv[5]), int(sys.argv[6])))
+        calls, records, watchers = map(int, sys.argv[2:5])
+        asyncio.run(serve(calls, records, watchers, float(sys.argv[5]), int(sys.argv[6])))
         os._exit(0)
     elif len(sys.argv) > 1 and sys.argv[1] == "client":
         asyncio.run(watch(int(sys.argv[2]), sys.argv[3] == "1", sys.argv[4]))

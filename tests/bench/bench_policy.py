@@ -44,7 +44,7 @@ from vcond.capture.live_feed import LiveFeed
 from vcond.capture.registry import CallRegistry
 from vcond.config import DaemonConfig
 from vcond.journal import Store
-from vcond.policy.consent import Terms, by_words
+from vcond.policy.consent import Phrases, Terms, by_words
 from vcond.redaction.config import RedactionConfig
 from vcond.redaction.contract import Finder
 from vcond.redaction.finding import finders, found
@@ -59,8 +59,8 @@ ASKED = 5 / 180
 MEMORY = Path("/dev/shm")
 DOUBT = 0.05
 """How often the true ratio may lie outside of what is told."""
-WORDS = {"en": ("yes you may", "yes that is fine")}
-REFUSALS = {"en": ("you may not", "no thank you", "please do not")}
+WORDS: Phrases = {"en": ("yes you may", "yes that is fine")}
+REFUSALS: Phrases = {"en": ("you may not", "no thank you", "please do not")}
 KEPT = Terms(
     mode="ask", until_granted="keep", key_granted="1", key_denied="2", words_granted=WORDS, words_denied=REFUSALS
 )

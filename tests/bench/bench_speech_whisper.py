@@ -119,7 +119,8 @@ def called(
     python: str, sounds: list[np.ndarray], folder: Path
 ) -> tuple[subprocess.Popen, Callable[[str, int, Way], None]]:
     """The library in its process."""
-    np.savez(folder / "clips.npz", **{str(number): sound for number, sound in enumerate(sounds)})
+    clips: dict[str, Any] = {str(number): sound for number, sound in enumerate(sounds)}
+    np.savez(folder / "clips.npz", **clips)
     run = [python, str(Path(__file__).parent / "speech_library.py"), str(whisper.packaged()), str(folder / "clips.npz")]
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)

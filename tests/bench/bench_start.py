@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def fill(folder: Path, waiting: int, seconds: int) -> None:
     store = OutboxStore(state / "outbox", state / "vcond.db", ["folder"], now=0, latest=0)
     rest = events(seconds)
 
-    def enter(db: object) -> None:
+    def enter(db: sqlite3.Connection) -> None:
         for uuid in uuids(waiting):
             body = json.dumps({"vcon": "0.4.0", "uuid": uuid}).encode()
             (state / "outbox" / "pending" / f"{uuid}.vcon.json").write_bytes(body)

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -96,7 +97,7 @@ def main() -> int:
     given = arguments.parse_args()
     waves = max(given.calls // given.at_once, 4)
     asked = [str(waves), str(given.at_once), str(given.seconds)]
-    said = one_round(
+    said: Any = one_round(
         __file__, ["server", *asked], ["client", *asked], limit=LIMIT + waves * 4 * (given.seconds + PAUSE)
     )
     idle, busy = said["idle"], said["busy"]

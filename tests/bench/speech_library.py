@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from faster_whisper import WhisperModel
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "plain": {"word_timestamps": True},
     "greedy": {"beam_size": 1, "without_timestamps": True, "condition_on_previous_text": False},
 }

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class House:
             f'machine = "{machine}"\nkey = "{KEY}"\n'
         )
 
-    def config(self, **more: object) -> QueueConfig:
+    def config(self, **more: Any) -> QueueConfig:
         """The same for an edge in this process."""
         url = f"nats://127.0.0.1:{self.nats.port}"
         return QueueConfig(url=url, user="vcond", password=PASSWORD, machine="edge-1", key=KEY, **more)

@@ -87,7 +87,9 @@ class OutboxStore:
         with storage_errors("store a vCon in the outbox"):
             known = rows.find(self._db, uuid)
             # what a hub makes of a vCon has a match of its own; an amended vCon goes where the original went
-            out = unmatched if self._keeps else rows.left_out(self._db, facts.get("call", ""), self._sinks, unmatched)
+            call = facts.get("call", uuid)
+            alone = self._keeps or call == uuid
+            out = unmatched if alone else rows.left_out(self._db, call, self._sinks, unmatched)
             if known is None:
                 return self._take(uuid, body, sha512, facts, now, out)
             if known.sha512 != sha512:

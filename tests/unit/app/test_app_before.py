@@ -70,10 +70,13 @@ def delivered(state: Path) -> dict[str, dict[str, str]]:
 
 
 def without_findings(body: bytes) -> bytes:
-    """A vCon without what this version says of it and that one did not: findings, and warnings of the call as sentences."""
+    """A vCon without what this version says of it and that one did not: findings, warnings of the call as sentences, places of a loss."""
     document = read(body)
     for attached in document["attachments"]:
         if attached["purpose"] == "vcond-capture-report" and attached["body"].pop("findings", None) is not None:
+            for party in attached["body"]["parties"]:
+                for name in ("lost_at", "lost_places"):
+                    party.pop(name, None)
             told = {warned["text"] for warned in attached["body"]["warnings"]}
             lists = [attached["body"]["notes"]]
             lists += [

@@ -71,14 +71,15 @@ def delivered(state: Path) -> dict[str, dict[str, str]]:
 
 def without_findings(body: bytes) -> bytes:
     """A vCon without what this version says of it and that one did not: findings, warnings of the call as sentences, places of a loss."""
-    document = read(body)
-    for attached in document["attachments"]:
-        if attached["purpose"] == "vcond-capture-report" and attached["body"].pop("findings", None) is not None:
-            for party in attached["body"]["parties"]:
-                for name in ("lost_at", "lost_places"):
-                    party.pop(name, None)
-            told = {warned["text"] for warned in attached["body"]["warnings"]}
-            lists = [attached["body"]["notes"]]
+    document, changed = read(body), False
+    for report in [one["body"] for one in document["attachments"] if one["purpose"] == "vcond-capture-report"]:
+        for party in report["parties"]:
+            changed |= party.pop("lost_at", None) is not None
+            party.pop("lost_places", None)
+        if report.pop("findings", None) is not None:
+            changed = True
+            told = {warned["text"] for warned in report["warnings"]}
+            lists = [report["notes"]]
             lists += [
                 a["body"]["quality"]["processing_warnings"]
                 for a in document.get("analysis", [])
@@ -86,8 +87,7 @@ def without_findings(body: bytes) -> bytes:
             ]
             for texts in lists:
                 texts[:] = [text for text in texts if text not in told]
-            return serialize(document)
-    return body
+    return serialize(document) if changed else body
 
 
 def rows(state: Path, asked: str) -> set[tuple[object, ...]]:

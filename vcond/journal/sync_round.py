@@ -16,7 +16,9 @@ from vcond.base import metrics
 from vcond.journal.file_buffers import Disk, FileBuffer, Folder, Name
 
 TOGETHER: Final = 32
-"""Files that the disk is told to begin with between two looks at events."""
+"""Files that the disk is told to begin with between two looks at events, at most."""
+PATIENCE: Final = 0.02
+"""Seconds after which no further one is: whoever tells a disk whose queue is full waits for it (sync_file_range(2)), and events wait too."""
 
 
 class Syncing(Disk, Protocol):
@@ -63,6 +65,8 @@ class SyncRound:
             buffer = self._begin.popleft()
             if buffer.unsynced and buffer not in self._failing:
                 self._disk.attempt(buffer, partial(self._start, buffer), partial(self._disk.settle, buffer))
+            if self._clock() - began >= PATIENCE:
+                break
         if not self._begin:
             self._sync_next()
         self._took += self._clock() - began

@@ -82,9 +82,9 @@ class Files:
             os.ftruncate(fd, length)
 
     def sync_soon(self, fd: int) -> None:
-        """Have the file's data written without waiting for it: the ``sync`` of many files, told first, finds most of it done.
+        """Have the file's data written without waiting until it is: the ``sync`` of many files, told first, finds most of it done.
 
-        Without a means to do so nothing is done. Raises OSError when what was written cannot be kept.
+        A disk whose queue is full is waited for. Without a means to do so nothing is done. Raises OSError when what was written cannot be kept.
         """
         if start_writeback is not None:
             start_writeback(fd)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 WRITE: Final = 2
-"""SYNC_FILE_RANGE_WRITE: start to write what is dirty, and wait for nothing of it. What fails later is told by the next fsync."""
-_NOT_HERE: Final = {errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM}
-"""A kernel, a file or a filter of system calls (seccomp) that does not have it: only time is lost."""
+"""SYNC_FILE_RANGE_WRITE: start to write what is dirty, and do not wait until it is written. What fails later is told by the next fsync."""
+_NOT_HERE: Final = {errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
+"""A kernel, a file or a filter of system calls (seccomp, which may say the latter two) that does not have it: only time is lost."""
 
 
 def _found() -> Callable[[int], None] | None:
@@ -29,4 +29,4 @@ def _found() -> Callable[[int], None] | None:
 
 
 start_writeback: Final = _found()
-"""Start to write all that is dirty of a file. Raises OSError. None where there is no such call."""
+"""Start to write all that is dirty of a file; waits for room in the disk's queue. Raises OSError. None where there is no such call."""

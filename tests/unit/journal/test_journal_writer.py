@@ -9,6 +9,7 @@ from vcond.base.time import Instant
 from vcond.call import events as ev
 from vcond.journal import read_folder
 from vcond.journal.retries import LONGEST, SHORTEST, TRIES
+from vcond.journal.sync_round import PATIENCE
 from vcond.journal.writer import run
 
 
@@ -199,6 +200,31 @@ def test_the_disk_begins_with_all_files_of_a_round_before_one_is_waited_for(hand
     assert order == ["sync_soon"] * 50 + ["sync"] * 50
     steps = [(what, path) for what, path in hand.disk.calls if what in {"pwrite", "sync"}]
     assert steps[0] == ("pwrite", f"{calls[0].folder}/events.log")  # an event waits for neither
+
+
+def test_a_disk_whose_queue_is_full_holds_an_event_up_for_one_file_at_a_time(hand, monkeypatch):
+    calls = [hand.call(i) for i in range(4)]
+    hand.settle()
+    for call in calls:
+        call.write("0.pcm", 0, pcm(160))
+    hand.step(0.2)
+    hand.settle()
+    began = []
+
+    def slow(fd):
+        hand.now += PATIENCE
+        began.append(fd)
+
+    monkeypatch.setattr(hand.disk, "sync_soon", slow)
+    hand.step(1.0)
+    assert len(began) == 1
+    hand.disk.calls.clear()
+    calls[0].append(tag(1))
+    hand.step()
+    assert hand.done("pwrite") == ["events.log"]
+    assert len(began) == 2
+    hand.settle()
+    assert hand.disk.calls.count(("sync", f"{calls[3].folder}/0.pcm")) == 1
 
 
 def test_a_file_that_is_not_open_is_not_opened_to_begin_with_it(hand):

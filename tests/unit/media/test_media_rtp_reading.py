@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +51,19 @@ def test_this_kernel_gives_many_at_once(family):
     except OSError:
         pytest.skip("no IPv6 on this machine")
     assert can_batch(family)
+
+
+def test_many_are_had_at_once_by_who_has_a_thousand_files_open_too():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+        fd = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, fd)
+        while fd < 1024:
+            fd = os.dup(fd)
+            stack.callback(os.close, fd)
+        assert can_batch.__wrapped__(socket.AF_INET)
 
 
 @settings(max_examples=40, deadline=None)

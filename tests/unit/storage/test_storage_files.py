@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from vcond.storage import writeback
 from vcond.storage.files import Files, put
 
 
@@ -134,3 +138,23 @@ def test_the_disk_is_told_to_begin_with_a_file_and_a_file_that_cannot_be_told_of
     files.sync_soon(write)  # ESPIPE
     os.close(read)
     os.close(write)
+
+
+@pytest.mark.parametrize("code", ["ENOSYS", "EINVAL", "ESPIPE", "EOPNOTSUPP", "EPERM", "EACCES", "EIO", "ENOSPC"])
+def test_a_disk_that_has_no_such_call_is_no_trouble_and_one_that_cannot_keep_what_was_written_is(code, monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **_more: SimpleNamespace(sync_file_range=Failing()))
+    monkeypatch.setattr(ctypes, "get_errno", lambda: getattr(errno, code))
+    start = writeback._found()
+    assert start is not None
+    if code in {"EIO", "ENOSPC"}:
+        with pytest.raises(OSError, match=rf"\[Errno {getattr(errno, code)}\]"):
+            start(0)
+    else:
+        start(0)
+
+
+class Failing:
+    """A system call that fails."""
+
+    def __call__(self, *_):
+        return -1

@@ -28,8 +28,8 @@ SLOTS: Final = 32
 SECOND: Final = 1_000_000_000
 SO_TIMESTAMPNS: Final = 35
 """Have the kernel say when each datagram came: a timespec of its wall clock (Linux, asm-generic/socket.h)."""
-PATIENCE: Final = 1.0
-"""Seconds that a datagram of our own may take over loopback."""
+PATIENCE: Final = 1_000
+"""Milliseconds that a datagram of our own may take over loopback."""
 
 _timespec: Final = Struct("@ll")
 _SPACE: Final = socket.CMSG_SPACE(_timespec.size)
@@ -151,7 +151,7 @@ def _stamps(count: int) -> Struct:
 
 @cache
 def can_batch(family: int) -> bool:
-    """Whether that works here: datagrams of our own have to come as they were sent, from where, and when."""
+    """Whether that works here: datagrams of our own have to come as they were sent, and from where."""
     if (ctypes.sizeof(_Message), _SPACE) != (_MESSAGE, _stamps(1).size):  # 32 bits
         return False
     host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
@@ -164,7 +164,9 @@ def can_batch(family: int) -> bool:
             for datagram in sent:
                 sock.sendto(datagram, sock.getsockname())
             came: list[tuple[bytes, Address, int]] = []
-            while len(came) < len(sent) and select.select([sock], [], [], PATIENCE)[0]:
+            wait = select.poll()  # ``select`` bears no descriptor above 1023, and a daemon may have as many open
+            wait.register(sock, select.POLLIN)
+            while len(came) < len(sent) and wait.poll(PATIENCE):
                 taken = list(reader.read(SLOTS))
                 if not taken:
                     return False

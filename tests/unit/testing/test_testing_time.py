@@ -8,7 +8,7 @@ import time
 import pytest
 
 from vcond.base.time import SECOND
-from vcond.media.rtp.ports import _Reader
+from vcond.media.rtp.reading import Batch, Reader
 from vcond.testing.time import NOON, LoopClock, ManualClock, run_virtual
 
 
@@ -59,17 +59,18 @@ def test_sockets_deliver_before_time_jumps():
     assert run_virtual(main()) < 1
 
 
-def test_a_datagram_comes_when_it_is_read_however_long_the_machine_took():
+@pytest.mark.parametrize("batch", [Batch, lambda: None], ids=["at once", "singly"])
+def test_a_datagram_comes_when_it_is_read_however_long_the_machine_took(batch):
     async def main():
         clock = LoopClock()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
-            reader = _Reader(sock, clock)
+            reader = Reader(sock, clock, batch())
             sock.sendto(b"x", sock.getsockname())
             time.sleep(0.02)  # noqa: ASYNC251 - a machine that is busy
             await asyncio.sleep(5)
-            [(_, _, came)] = reader.empty(9)
+            [(_, _, came)] = reader.read(9)
         assert came == clock.now()
 
     run_virtual(main())

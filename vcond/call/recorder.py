@@ -23,6 +23,7 @@ from vcond.call.state import Call
 from vcond.call.stopped_audio import StoppedAudio
 from vcond.call.track_recorder import TrackRecorder
 from vcond.policy import pausing
+from vcond.policy.consent import REFUSED
 
 MAX_PARTIES = 500
 MAX_TRACKS = 1_000
@@ -277,9 +278,6 @@ class Recorder(CallLog, Generic[T]):
         if self.over:
             self.dropped("event", "after-end")
             return
-        if not self._room_for(event):
-            self._overflow("events")
-            return
         now = self.now()
         if event.at < self.state.opened:
             event = msgspec.structs.replace(event, at=self._not_before(event))
@@ -289,6 +287,11 @@ class Recorder(CallLog, Generic[T]):
         if (meant := self.review.meant(event)) is None:
             return
         event = meant
+        if not self._room_for(event):
+            self._overflow("events")
+            if not isinstance(event, ev.RecordingPaused):
+                return
+            event = msgspec.structs.replace(event, until=None)  # the last that is written of this one
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
@@ -309,14 +312,24 @@ class Recorder(CallLog, Generic[T]):
         return max(at, self.state.opened) if isinstance(event, ev.PartyJoined | ev.Answered) else at
 
     def _room_for(self, event: ev.Event) -> bool:
-        """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does."""
-        if isinstance(event, ev.RecordingPaused):
+        """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does.
+
+        A party can always refuse: it says nothing new after that, as nothing else is taken then.
+        """
+        if isinstance(event, ev.RecordingPaused) and not self._lasts_longer(event):
             return True  # a second one of the same owner changes nothing, so these are as many as the others at most
+        if isinstance(event, ev.Consent) and event.state in REFUSED and 0 <= event.party < len(self.state.parties):
+            return True
         if isinstance(event, _LETS_GO_ON):
             self._switches += 1
             return self._switches <= MAX_SWITCHES
         self._events += 1
         return self._events <= MAX_EVENTS
+
+    def _lasts_longer(self, event: ev.RecordingPaused) -> bool:
+        """Whether it only changes the end of a pause that is on."""
+        made = pausing.made(self.state.pauses, pausing.Owner(event.by, event.party))
+        return bool(made) and pausing.longer(made, event.until)
 
     def _own_pause(self, key: str, party: int) -> None:
         """Who paused the call before is here: the pause is that party's again, and no one else's."""

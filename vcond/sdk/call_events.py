@@ -26,7 +26,7 @@ from vcond.sdk.contract import (
 )
 from vcond.sdk.filledin import FilledIn, L
 from vcond.sdk.selection import clean
-from vcond.sdk.words import Origin, bounded, brought, doubt, is_new, of
+from vcond.sdk.words import Origin, bounded, brought, doubt, is_new, of, pause_is_new
 
 MOST_VARIABLES: Final = 100
 """Values of variables that one call keeps."""
@@ -95,8 +95,9 @@ class CallEvents(FilledIn[L]):
         """
         said = (name, clean(value))
         if leg is not None and is_pause(name):
-            if is_new(leg, *said, origin):
-                self._paused_by(leg, pause_said(said[1], at))
+            pause = pause_said(said[1], at)
+            if pause_is_new(leg, *said, origin, ends=isinstance(pause, RecordingResumed)):
+                self.paused_by(leg.channel, pause)
             return
         if leg is not None and is_consent(name):
             if is_new(leg, *said, origin):
@@ -106,9 +107,10 @@ class CallEvents(FilledIn[L]):
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
 
-    def _paused_by(self, leg: L, said: RecordingPaused | RecordingResumed) -> None:
+    def paused_by(self, channel: str, said: RecordingPaused | RecordingResumed) -> None:
+        """What a channel says of a pause, whether it is anybody's or only connects others."""
         if isinstance(said, RecordingPaused):
-            self.pause(leg.channel, said)
+            self.pause(channel, said)
         else:
             self.resume(said.at)
 

@@ -39,12 +39,29 @@ def is_new(leg: Leg, name: str, value: str, origin: Origin) -> bool:
     Of a leg of an earlier run it is not known when it said so: consent does not come after a refusal then.
     """
     known = leg.heard.get(name, [])
+    if not _changes(leg, name, value, origin):
+        return False
+    unsure = leg.found and not known and origin in {"asked", "shown"}
+    return refuses(value) or not (unsure and _has_refused(leg))
+
+
+def pause_is_new(leg: Leg, name: str, value: str, origin: Origin, *, ends: bool) -> bool:
+    """As ``is_new``, of a variable that pauses recording or ``ends`` a pause.
+
+    ``off`` that nobody saw set, as after a restart, may be older than what another channel paused since: it ends nothing.
+    """
+    unsure = not leg.heard.get(name) and (origin in {"asked", "shown"} or (leg.found and origin == "event"))
+    return _changes(leg, name, value, origin) and not (ends and unsure)
+
+
+def _changes(leg: Leg, name: str, value: str, origin: Origin) -> bool:
+    """Whether a variable has another value than was known, or was set anew; it is known from now on."""
+    known = leg.heard.get(name, [])
     again = value in known if origin == "shown" else known[-1:] == [value] and origin != "set"
     if not value or again:
         return False
     leg.heard[name] = [*(one for one in known if one != value), value][-MOST_SAID:]
-    unsure = leg.found and not known and origin in {"asked", "shown"}
-    return refuses(value) or not (unsure and _has_refused(leg))
+    return True
 
 
 def doubt(leg: Leg) -> None:

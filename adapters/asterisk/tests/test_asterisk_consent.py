@@ -400,3 +400,43 @@ def test_a_variable_pauses_from_before_the_call_on_and_as_often_as_it_is_set(mak
         script.tell("ChannelVarset", channel="t1", variable="VCOND_PAUSE", value=value)
         said.append(call.state.paused)
     assert said == [False, True, True, False, False, True]
+
+
+def test_a_variable_of_a_local_channel_pauses_the_call_that_it_leads_to(make_tracker, make_script, host):
+    """As those of a queue do, whose dial plan runs on one."""
+    script = make_script(make_tracker(variables=["VCOND_PAUSE"]))
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up")
+    script.created("l1", "Local/200@x-00000001;2", linked="t1")
+    (call,) = host.calls
+    said = []
+    for value in ("card", "", "off"):
+        script.tell("ChannelVarset", channel="l1", variable="VCOND_PAUSE", value=value)
+        said.append(call.state.paused)
+    assert said == [True, True, False]
+
+
+def test_an_end_of_a_pause_that_is_handed_on_to_who_is_called_ends_no_other_pause(make_tracker, make_script, host):
+    script = make_script(make_tracker(variables=["VCOND_PAUSE"]))
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up")
+    script.tell("ChannelVarset", channel="t1", variable="__VCOND_PAUSE", value="off")
+    script.tell("ChannelUserevent", channel="t1", eventname="VcondPause", userevent={"Reason": "card"})
+    script.created("a1", "PJSIP/agent-02", linked="t1", state="Ringing")
+    script.tell("ChannelVarset", channel="a1", variable="__VCOND_PAUSE", value="off")
+    (call,) = host.calls
+    assert call.state.paused
+    script.tell("ChannelVarset", channel="a1", variable="VCOND_PAUSE", value="off")
+    assert not call.state.paused
+
+
+def test_an_end_that_nobody_saw_set_ends_no_pause_of_another_channel(make_tracker, make_script, host):
+    """After a restart one channel has ``off`` of long ago, and another one what pauses."""
+    tracker = make_tracker(variables=["VCOND_PAUSE"])
+    script = make_script(tracker)
+    script.created("t1", "PJSIP/trunk-01", number="+4930123456", state="Up")
+    script.created("a1", "PJSIP/agent-02", linked="t1", state="Up")
+    (call,) = host.calls
+    for channel, value in (("a1", "card"), ("t1", "off")):
+        tracker.asked(channel, "VCOND_PAUSE", value, host.clock.now())
+    assert call.state.paused
+    tracker.asked("a1", "VCOND_PAUSE", "off", host.clock.now())
+    assert not call.state.paused

@@ -10,7 +10,19 @@ from typing import Final
 
 from msgspec import structs
 
-from vcond.sdk.contract import MILLI, AdapterHost, Cause, Dtmf, Instant, RemoteClock, Warned, is_consent
+from vcond.sdk.contract import (
+    MILLI,
+    AdapterHost,
+    Cause,
+    Dtmf,
+    Instant,
+    RecordingResumed,
+    RemoteClock,
+    Warned,
+    is_consent,
+    is_pause,
+    pause_said,
+)
 from vcond.sdk.words import Origin
 from vcond_asterisk import transfers, userevents, wire
 from vcond_asterisk.applications import SPIES
@@ -159,10 +171,16 @@ class ChannelTracker:
         leg = self.channels.seen(event.channel, at)
         name = event.variable.lstrip("_")
         conversation = self.channels.wiring.conversation(event.channel.id)
-        if is_consent(name) and conversation is not None and conversation.handed_on.is_from(leg, event, at):
+        if conversation is None:
+            return
+        pause = pause_said(event.value, at) if is_pause(name) and name in self._config.variables else None
+        counts_handed_on = not is_consent(name) and not isinstance(pause, RecordingResumed)
+        if not counts_handed_on and conversation.handed_on.is_from(leg, event, at):
             return
         if leg is not None:
             self._variable(leg, name, event.value, at, "set")
+        elif pause is not None and event.value:  # a Local channel is nobody, but the pause is of the whole call
+            conversation.paused_by(event.channel.id, pause)
 
     def asked(self, channel: str, name: str, value: str, at: Instant) -> None:
         """A variable of a channel, as it was asked for."""

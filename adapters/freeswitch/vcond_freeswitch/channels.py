@@ -114,13 +114,14 @@ class Channels:
 
 
 def handed_on(leg: Leg, event: Event, name: str, value: str) -> bool:
-    """Whether a channel has a word of consent from the one that called it (``export``): nobody was asked there.
+    """Whether a channel has a word of consent, or the end of a pause, from the one that called it (``export``): nobody said so there.
 
     Such a channel has the list of what was exported, too, as ``export_vars``; ``nolocal:`` before a name leaves out the one that
     exports (https://developer.signalwire.com/freeswitch/FreeSWITCH-Explained/Modules/mod-dptools/). A value that was
     changed since was set there, and that somebody refused is heeded whosever word it was.
     """
     exported = {one.removeprefix("nolocal:").removeprefix("_nolocal_") for one in event.exported.split(",")}
-    if not is_consent(name) or event.direction != "outbound" or name not in exported or refuses(value):
+    ends = is_pause(name) and isinstance(pause_said(value, Instant(0)), RecordingResumed)
+    if not (is_consent(name) or ends) or event.direction != "outbound" or name not in exported or refuses(value):
         return False
     return leg.handed.setdefault(name, value) == value

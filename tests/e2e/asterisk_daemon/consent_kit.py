@@ -19,7 +19,7 @@ class Asked:
     """A site with a rule, and what its phones said."""
 
     def __init__(self, site, judge, rule: str) -> None:
-        site.vcond.extra += f'\nvariables = ["VCOND_CONSENT"]\n[[policy]]\n{rule}\n'
+        site.vcond.extra += f'\nvariables = ["VCOND_CONSENT", "VCOND_PAUSE"]\n[[policy]]\n{rule}\n'
         self.site, self._judge = site, judge
 
     async def opened(self, vcond, number: str = "") -> str:

@@ -32,10 +32,28 @@ async def agents_channel(site):
     return channel
 
 
-async def test_a_pause_of_before_the_two_are_connected_is_of_both_until_it_ends(site, judge, ears):
+async def by_event(site, _) -> None:
+    """Recording goes on, as a program says by a user event on the agent's channel."""
+    query = {"application": site.app, "source": f"channel:{await agents_channel(site)}"}
+    await site.pbx.ask("POST", "/events/user/VcondResume", **query)
+
+
+async def by_variable(_, agent) -> None:
+    """Recording goes on, as a feature of the PBX says by the variable of the agent's channel; the caller's has what paused it."""
+    await agent.press("*8")
+
+
+def taken(row, number: str) -> bool:
+    """Whether who has that number is connected with somebody else in a call."""
+    here = [one for one in row["parties"] if one["here"]]
+    return len(here) == 2 and number in [one["tel"] for one in here]
+
+
+@pytest.mark.parametrize(("extension", "goes_on"), [("640013", by_event), ("640016", by_variable)])
+async def test_a_pause_of_before_the_two_are_connected_is_of_both_until_it_ends(site, judge, ears, extension, goes_on):
     asked = Asked(site, judge, 'mode = "ask"')
     async with site.running() as vcond:
-        caller = await site.farm.dial("640013", site.number)
+        caller = await site.farm.dial(extension, site.number)
         agent = await site.farm.ringing("agent", site.number)
         await agent.answer()
         await caller.up()
@@ -49,9 +67,7 @@ async def test_a_pause_of_before_the_two_are_connected_is_of_both_until_it_ends(
         await caller.press("4532")
         await vcond.ticks(4)
         asked.check_disk(set(), {1, 2})
-        channel = await agents_channel(site)
-        query = {"application": site.app, "source": f"channel:{channel}"}
-        await site.pbx.ask("POST", "/events/user/VcondResume", **query)
+        await goes_on(site, agent)
         await vcond.until("call", lambda call: not call["paused"], call=uuid)
         await asked.says(caller, 3)
         await asked.says(agent, 4)
@@ -72,36 +88,30 @@ async def test_a_pause_of_before_the_two_are_connected_is_of_both_until_it_ends(
     assert b"4532" not in log.replace(site.number.encode(), b"")
 
 
-async def test_who_takes_the_agent_out_of_a_call_by_bridge_has_said_what_he_said(site, judge):
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_who_takes_the_agent_out_of_a_call_by_bridge_is_kept_from_when_he_agreed(site, judge, agrees):
     asked = Asked(site, judge, 'mode = "ask"')
+    number = f"{site.number[:-1]}7"
     async with site.running() as vcond:
         caller, agent, _ = await asked.connected(vcond, "640005", p0="granted", p1="granted")
         await asked.says(caller, 1)
         await asked.says(agent, 2)
-        third = await site.farm.dial("640014", f"{site.number[:-1]}7", name="Cleo Third")
+        third = await site.farm.dial("640014" if agrees else "640015", number, name="Cleo Third")
         await third.up()
-        rows = await vcond.until(
-            "calls",
-            lambda rows: any(
-                one["here"] and one["tel"] == f"{site.number[:-1]}7" and sum(p["here"] for p in row["parties"]) == 2
-                for row in rows
-                for one in row["parties"]
-            ),
-        )
-        row = next(row for row in rows if any(one["tel"] == f"{site.number[:-1]}7" for one in row["parties"]))
-        place = next(n for n, one in enumerate(row["parties"]) if one["tel"] == f"{site.number[:-1]}7")
-        await vcond.until(
-            "call", lambda call: len({t["party"] for t in call["tracks"]}) >= (3 if place == 2 else 2), call=row["call"]
-        )
-        await asked.consent(vcond, row["call"], **{f"p{place}": "granted"})
+        rows = await vcond.until("calls", lambda rows: any(taken(row, number) for row in rows))
+        row = next(row for row in rows if taken(row, number))
+        place = next(n for n, one in enumerate(row["parties"]) if one["tel"] == number)
+        await site.tapped(vcond, row["call"], len(row["parties"]))
+        await asked.consent(vcond, row["call"], **{f"p{place}": "granted" if agrees else "unknown"})
         await asked.says(third, 5)
         await asked.says(agent, 4)
         await vcond.ticks(4)
-        asked.check_disk({1, 2, 4, 5}, set())
+        kept, gone = ({1, 2, 4, 5}, set()) if agrees else ({1, 2, 4}, {5})
+        asked.check_disk(kept, gone)
         await third.hang_up()
         documents = await vcond.delivered(1)
     document = next(one for one in documents if one["uuid"] == row["call"])
     if place == 2:
-        asked.check_vcon(document, {0: {1}, 1: {2, 4}, 2: {5}})
-    assert place in bases(document)
-    assert [one["state"] for one in told(document, place)] == ["granted"]
+        asked.check_vcon(document, {0: {1}, 1: {2, 4}, 2: kept & {5}, 9: gone})
+    assert [one["state"] for one in told(document, place)] == (["granted"] if agrees else [])
+    assert (place in bases(document)) is agrees

@@ -18,6 +18,7 @@ from vcond.call.state import fold
 from vcond.call.track_recorder import TrackRecorder
 from vcond.media.placement.put_aside import PutAside
 from vcond.policy import pausing
+from vcond.policy.consent import Terms
 
 ZERO = 1_000_000 * SECOND
 RATE = 8000
@@ -181,6 +182,48 @@ def test_limits_are_counted_and_said_once(monkeypatch):
     assert call.drops == [(what, "limit") for what in ("parties", "tracks", "events", "events")]
     assert (call.limits, [warned.text for warned in call.state.warnings]) == (["parties"], ["too many parties"])
     assert call.state.paused  # pausing is always possible
+
+
+def full(monkeypatch) -> Listed:
+    """A call that takes nothing more, with a rule whose keys pause it."""
+    monkeypatch.setattr(recorder, "MAX_EVENTS", 2)
+    call = Listed()
+    call.review.terms_of_call = lambda _: Terms(mode="ask", until_granted="keep", pause_keys="*1", resume_keys="*2")
+    call.party("a", at=at(0))
+    call.review.look()
+    call.emit(ev.Tagged(at=at(0), name="x"))
+    call.emit(ev.Tagged(at=at(0), name="y"))
+    assert len(call.state.tags) == 1
+    return call
+
+
+def test_keys_pause_a_call_that_takes_nothing_more_and_let_it_go_on(monkeypatch):
+    call = full(monkeypatch)
+    paused = []
+    for button in "*1*2":
+        call.emit(ev.Dtmf(at=at(0), party=0, button=button))
+        paused.append(call.state.paused)
+    assert paused == [False, True, True, False]
+    assert not any(moment.button for moment in call.state.history)
+
+
+def test_a_refusal_counts_in_a_call_that_takes_nothing_more_and_agreeing_does_not(monkeypatch):
+    call = full(monkeypatch)
+    states = []
+    for state in ("denied", "granted", "denied"):
+        call.emit(ev.Consent(at=at(0), party=0, state=state, purposes=()))
+        states.append(call.state.consents.state_of(0, "recording"))
+    assert states == ["denied"] * 3
+    assert len(call.state.consents.said) == 1
+
+
+def test_a_pause_that_is_made_longer_again_and_again_becomes_one_without_an_end(monkeypatch):
+    call = full(monkeypatch)
+    for seconds in range(1, 9):
+        call.emit(ev.RecordingPaused(at=at(0), by="platform", until=at(seconds)))
+    (pause,) = call.state.pauses
+    assert (pause.until, pause.stop) == (None, None)
+    assert sum(isinstance(event, ev.RecordingPaused) for event in call.events) == 2
 
 
 def test_a_pause_takes_back_and_ends_now_and_nothing_dialled_in_it_is_kept():

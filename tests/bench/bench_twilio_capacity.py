@@ -20,6 +20,7 @@ import uvloop
 from bench_twilio import PATH, WARM_UP, core, measured, send
 from rounds import one_round
 
+from vcond.app.daemon import lasting
 from vcond.sdk.contract import SpanKind
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
@@ -46,6 +47,7 @@ async def serve(calls: int, seconds: float) -> None:
     async with core() as bench:
         task = asyncio.create_task(TwilioAdapter(TwilioConfig(path=PATH, max_streams=100_000)).run(bench.host))
         await asyncio.sleep(0)
+        lasting()  # as the daemon does when it is whole
         print(bench.url, flush=True)
         while len(bench.host.open_calls()) < calls:  # noqa: ASYNC110 - nothing that is measured is changed to tell us
             await asyncio.sleep(0.05)

@@ -295,10 +295,8 @@ class Recorder(CallLog, Generic[T]):
         if isinstance(event, _LETS_GO_ON):
             event = msgspec.structs.replace(event, at=max(event.at, now))  # what came until now was not kept
         self._last_word = now
-        if isinstance(event, ev.RecordingPaused):
-            made = pausing.made(self.state.pauses, pausing.Owner(event.by, event.party))
-            if made and not pausing.longer(made, event.until):
-                return
+        if isinstance(event, ev.RecordingPaused) and _said_before(event, self.state):
+            return
         self.record(_encodable(event))
         if isinstance(event, ev.RecordingPaused):
             for track in self.tracks:
@@ -312,24 +310,14 @@ class Recorder(CallLog, Generic[T]):
         return max(at, self.state.opened) if isinstance(event, ev.PartyJoined | ev.Answered) else at
 
     def _room_for(self, event: ev.Event) -> bool:
-        """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does.
-
-        A party can always refuse: it says nothing new after that, as nothing else is taken then.
-        """
-        if isinstance(event, ev.RecordingPaused) and not self._lasts_longer(event):
-            return True  # a second one of the same owner changes nothing, so these are as many as the others at most
-        if isinstance(event, ev.Consent) and event.state in REFUSED and 0 <= event.party < len(self.state.parties):
+        """A call has so many events, beside which it can always be paused, and let go on about as often as anybody does."""
+        if _always(event, self.state):
             return True
         if isinstance(event, _LETS_GO_ON):
             self._switches += 1
             return self._switches <= MAX_SWITCHES
         self._events += 1
         return self._events <= MAX_EVENTS
-
-    def _lasts_longer(self, event: ev.RecordingPaused) -> bool:
-        """Whether it only changes the end of a pause that is on."""
-        made = pausing.made(self.state.pauses, pausing.Owner(event.by, event.party))
-        return bool(made) and pausing.longer(made, event.until)
 
     def _own_pause(self, key: str, party: int) -> None:
         """Who paused the call before is here: the pause is that party's again, and no one else's."""
@@ -351,6 +339,22 @@ class Recorder(CallLog, Generic[T]):
     def _apart(self, reason: str) -> NotMergedError:
         self.dropped("merge", reason)
         return NotMergedError(reason)
+
+
+def _said_before(event: ev.RecordingPaused, state: Call) -> bool:
+    """Whether the one's own pause is on, and no shorter."""
+    made = pausing.made(state.pauses, pausing.Owner(event.by, event.party))
+    return bool(made) and not pausing.longer(made, event.until)
+
+
+def _always(event: ev.Event, state: Call) -> bool:
+    """Whether there is room for it in every call: a pause that is not on yet, and that a party refuses.
+
+    A second one of the same owner, or party, changes nothing, so these are as many as the others at most.
+    """
+    if isinstance(event, ev.RecordingPaused):
+        return _said_before(event, state) or not pausing.made(state.pauses, pausing.Owner(event.by, event.party))
+    return isinstance(event, ev.Consent) and event.state in REFUSED and 0 <= event.party < len(state.parties)
 
 
 def _encodable(event: ev.Event) -> ev.Event:

@@ -97,7 +97,7 @@ class CallEvents(FilledIn[L]):
         if leg is not None and is_pause(name):
             pause = pause_said(said[1], at)
             if pause_is_new(leg, *said, origin, ends=isinstance(pause, RecordingResumed)):
-                self.paused_by(leg.channel, pause)
+                self._paused_by(leg.channel, pause)
             return
         if leg is not None and is_consent(name):
             if is_new(leg, *said, origin):
@@ -107,8 +107,7 @@ class CallEvents(FilledIn[L]):
             self._variables.append(said)
             self.fact(f"variable.{name}", value, at)
 
-    def paused_by(self, channel: str, said: RecordingPaused | RecordingResumed) -> None:
-        """What a channel says of a pause, whether it is anybody's or only connects others."""
+    def _paused_by(self, channel: str, said: RecordingPaused | RecordingResumed) -> None:
         if isinstance(said, RecordingPaused):
             self.pause(channel, said)
         else:

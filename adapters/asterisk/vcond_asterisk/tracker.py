@@ -179,8 +179,10 @@ class ChannelTracker:
             return
         if leg is not None:
             self._variable(leg, name, event.value, at, "set")
-        elif pause is not None and event.value:  # a Local channel is nobody, but the pause is of the whole call
-            conversation.paused_by(event.channel.id, pause)
+        elif isinstance(pause, RecordingResumed):  # a Local channel is nobody, but the pause is of the whole call
+            conversation.resume(at)
+        elif pause is not None and event.value:
+            conversation.pause(event.channel.id, pause)
 
     def asked(self, channel: str, name: str, value: str, at: Instant) -> None:
         """A variable of a channel, as it was asked for."""

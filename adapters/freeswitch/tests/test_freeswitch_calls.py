@@ -196,6 +196,18 @@ def test_consent_that_is_exported_to_who_is_called_is_not_his_word(monkeypatch, 
     assert [one.state for one in drive("basic.json").call.state.consents.said] == said
 
 
+@pytest.mark.parametrize(("exported", "reasons"), [("VCOND_PAUSE", ["card"]), ("", [])])
+def test_an_end_of_a_pause_that_is_exported_to_who_is_called_ends_no_pause(monkeypatch, exported, reasons):
+    recorded = events("basic.json")
+    callee = drive("basic.json").call.state.parties[1].key
+    for event in recorded:
+        event.variables = {"VCOND_PAUSE": "off" if event.leg == callee else "card"}
+        event.exported = exported if event.leg == callee else ""
+    monkeypatch.setattr("fskit.events", lambda *_: recorded)
+    pauses = drive("basic.json").call.state.pauses
+    assert [pause.reason for pause in pauses if pause.stop is None] == reasons
+
+
 @pytest.mark.parametrize("form", ["json", "plain"])
 @pytest.mark.parametrize(
     ("name", "caller"), [("latin1", "José Müller"), ("utf8", "José 山田"), ("quotes", 'Bob \\"Q\\" 100A a:b')]

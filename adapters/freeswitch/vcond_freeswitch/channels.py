@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from vcond.sdk import clean
-from vcond.sdk.contract import AdapterHost, Cause, Instant, is_consent, refuses
+from vcond.sdk.contract import (
+    AdapterHost,
+    Cause,
+    Instant,
+    RecordingResumed,
+    is_consent,
+    is_pause,
+    pause_said,
+    refuses,
+)
 from vcond_freeswitch import masks
 from vcond_freeswitch.calls import Leg, Taps
 from vcond_freeswitch.config import Config

@@ -70,7 +70,7 @@ class Apart:
         with self._lock:
             self._closed = True
             if self.process is not None:
-                self.process.kill()
+                _kill(self.process)
             if self._channel is not None:
                 with suppress(OSError):  # it is waited for no more, whoever else has its end
                     self._channel.shutdown(socket.SHUT_RDWR)
@@ -89,7 +89,7 @@ class Apart:
             self._channel = ours
             self.process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", self._module, str(self._limit)],
-                env=env, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=env, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0,
             )  # fmt: skip
         send(ours, self._start, until)
         return ours
@@ -101,8 +101,14 @@ class Apart:
         if channel is not None:
             channel.close()
         if process is not None:
-            process.kill()
+            _kill(process)
             process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With what it started itself. Nobody has waited for it yet, so the number is still its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _left(until: float) -> float:

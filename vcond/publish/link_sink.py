@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import msgspec
@@ -46,18 +47,17 @@ class LinkSink:
     ) -> None:
         """``target``: ``module:class``; ``seconds``: for one vCon, the start of its process included; ``most``: bytes of what it makes."""
         self.link, self.name = name, f"{PREFIX}{name}"
-        self._target, self._seconds, self._most, self._keep = target, seconds, most, keep
-        self._apart = Apart(
-            "vcond.publish.link_process", msgspec.msgpack.encode(Started(target, name, options)), seconds
-        )
+        self._target, self._seconds, self._keep = target, seconds, keep
+        started = msgspec.msgpack.encode(Started(target, name, options, most))
+        self._apart = Apart("vcond.publish.link_process", started, seconds)
+        # its own: as many links as there are threads for everything may hang, and the hub answers all the same
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"link-{name}")
         self._failed: dict[str, int] = {}
 
     async def deliver(self, record: OutgoingVcon) -> Receipt:
         """Store all that it makes of a vCon. Raises Retry or Refused."""
         stored: list[str] = []
         for place, (relation, body) in enumerate((await self._answer(record)).made):
-            if len(body) > self._most:
-                raise self._refused(record.uuid, f"it makes a vCon of {len(body)} bytes: {self._most} are taken here")
             uuid = linked_uuid(record.uuid, self.link, place)
             try:
                 if await self._keep().stored(record.uuid, uuid, body, self.link, relation):
@@ -83,10 +83,11 @@ class LinkSink:
     async def close(self) -> None:
         """Its process ends."""
         await asyncio.to_thread(self._apart.close)
+        self._thread.shutdown(wait=False)
 
     async def _answer(self, record: OutgoingVcon) -> Answer:
         try:
-            told = await asyncio.to_thread(self._apart.asked, record.body)
+            told = await asyncio.get_running_loop().run_in_executor(self._thread, self._apart.asked, record.body)
             answer = msgspec.msgpack.decode(told, type=Answer)
         except ApartError as none:
             raise self._no_answer(record.uuid, str(none)) from None
@@ -105,7 +106,7 @@ class LinkSink:
         self._failed[uuid] = tries
         while len(self._failed) > REMEMBERED:
             self._failed.pop(next(iter(self._failed)))
-        return Retry("link-failed", answer=why)
+        return Retry("link-failed", answer=why, detail=why)
 
     def _refused(self, uuid: str, why: str) -> Refused:
         self._failed.pop(uuid, None)

@@ -17,7 +17,7 @@ from vcond.app import installed
 from vcond.publish.apart import Apart
 from vcond.publish.link_process import made
 
-OTHERS = "Two", "Waits", "Gone", "Large", "Odd"
+OTHERS = "Two", "Waits", "Gone", "Large", "Odd", "Heavy"
 Set = Callable[[Any, str, Any], None]
 
 

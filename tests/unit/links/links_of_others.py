@@ -48,3 +48,22 @@ class Odd(Base):
 
     def work(self, vcon):
         yield LinkedVcon({**vcon, "parties": 7})
+
+
+class Heavy(Base):
+    """More than a message may have, each of it small enough."""
+
+    def work(self, vcon):
+        for _ in range(5):
+            yield LinkedVcon({**vcon, "subject": "x" * 60_000_000})
+
+
+class Forks(Base):
+    """Leaves a process, which has its socket, behind, and says which in a file."""
+
+    def work(self, vcon):
+        child = os.fork()
+        if child == 0:
+            time.sleep(3600)
+        Path(self.options.settings["child"]).write_text(str(child))
+        os._exit(3)

@@ -1,6 +1,8 @@
 """Links at a hub: what they make is beside what came, once, and what they cannot make is a dead letter."""
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,9 @@ from links_kit import install, linking, settled
 
 from vcond.base.errors import ConfigError
 from vcond.publish import apart, link_sink
-from vcond.sdk.link import linked_uuid
+from vcond.publish.links.tag import TagLink
+from vcond.sdk.link import LinkOptions, linked, linked_uuid
+from vcond.vcon import serialize
 
 TAG = '[[links]]\ntype = "tag"\nmatch = { attributes = { ingress_list = "edge" } }\nsettings = { tags = { team = "support" } }\n'
 MADE = linked_uuid(uuid_of(1), "tag", 0)
@@ -90,6 +94,16 @@ async def test_what_a_link_hangs_on_is_a_dead_letter_and_others_go_on(tmp_path: 
         assert row["sink"] == "link:waits"
 
 
+async def test_links_that_hang_hold_nothing_else_up(tmp_path: Path, monkeypatch):
+    install(monkeypatch.setattr)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    async with linking(tmp_path, '[[links]]\ntype = "waits"\n[[links]]\ntype = "two"\n') as one:
+        assert await one.bring(body_of(1, subject="wait")) == 204
+        async with asyncio.timeout(60):
+            assert await one.bring(body_of(2)) == 204
+            await settled(one, uuid_of(2), link_two="delivered")
+
+
 async def test_a_dead_letter_that_is_put_back_is_shown_again(tmp_path: Path, monkeypatch):
     install(monkeypatch.setattr)
     monkeypatch.setattr(link_sink, "TRIES", 1)
@@ -104,12 +118,21 @@ async def test_a_dead_letter_that_is_put_back_is_shown_again(tmp_path: Path, mon
         assert (await one.ask("GET", f"/vcon/{linked_uuid(uuid_of(1), 'gone', 0)}"))[0] == 200
 
 
-@pytest.mark.parametrize(("link", "why"), [("large", "it makes a vCon of"), ("odd", "cannot be stored: body.parties")])
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ("large", "it makes a vCon of"),
+        ("odd", "cannot be stored: body.parties"),
+        ("heavy", "what it makes of one vCon has 30000"),
+    ],
+)
 async def test_what_cannot_be_kept_is_a_dead_letter_and_nothing_of_it_stays(
     tmp_path: Path, monkeypatch, link: str, why: str
 ):
     install(monkeypatch.setattr)
-    async with linking(tmp_path, f'max_bytes = 1_000_000\n[[links]]\ntype = "{link}"\n') as one:
+    async with linking(
+        tmp_path, f'max_bytes = {67_000_000 if link == "heavy" else 1_000_000}\n[[links]]\ntype = "{link}"\n'
+    ) as one:
         await one.bring(body_of(1))
         found = await settled(one, uuid_of(1), **{f"link_{link}": "dead"})
         assert why in found[f"link:{link}"].answer
@@ -129,6 +152,24 @@ async def test_what_was_stored_before_a_kill_is_not_stored_again_and_the_rest_is
         assert (await one.told(f"/vcon/{first}"))["subject"] == "of the first try"
         assert (await one.told(f"/vcon/{second}"))["subject"] == "second"
         assert len(await one.told("/vcon")) == 3
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_what_was_brought_under_the_uuid_of_what_a_link_makes_is_not_taken_for_it(tmp_path: Path, same: bool):
+    """Who may store may work the uuid out, and say beforehand what the redacted form is."""
+    out = tmp_path / "out"
+    sink = f'[[sinks]]\ntype = "folder"\npath = "{out}"\nmatch = {{ adapter = "link:tag" }}\n'
+    tagged = {
+        **linked(vcon(1), next(iter(TagLink(LinkOptions({"tags": {"team": "support"}})).work(vcon(1)))), "tag", 0)
+    }
+    planted = serialize(tagged if same else {**tagged, "subject": "another"})
+    async with linking(tmp_path, f"{TAG.replace('edge', 'shop')}{sink}") as one:
+        assert await one.bring(planted) == 204
+        await settled(one, MADE, link_tag="unmatched", folder="unmatched")
+        assert await one.bring(body_of(1), "shop", "shop-key-0123456789") == 204
+        found = await settled(one, uuid_of(1), link_tag="dead")
+        assert "was brought under the uuid that this one gets" in found["link:tag"].answer
+        assert (await one.ask("GET", f"/vcon/{MADE}"))[1] == planted
 
 
 async def test_what_is_deleted_takes_with_it_what_was_made_of_it(tmp_path: Path):

@@ -30,6 +30,11 @@ CALL: Final = "call"
 MOST: Final = 256
 """Characters of the names of lists that are remembered."""
 BUSY: Final = "this vCon is being stored just now"
+_TAKEN: Final = Problem(
+    "taken",
+    ("body", "uuid"),
+    "a vCon that a link did not make was brought under the uuid that this one gets: a link of another name makes it",
+)
 _FORGOTTEN: Final = Problem("forgotten", ("body", "uuid"), "this vCon was deleted here: it is not taken again")
 _CONFLICT: Final = Problem(
     "conflict", ("body", "uuid"), "another vCon is kept under this uuid: a changed vCon needs a uuid of its own"
@@ -117,6 +122,8 @@ class Intake:
         if before is None or any(map(self._forgotten, (root, original, uuid))):
             raise ForgottenError("the vCon that it was made of was forgotten")
         known = await self._outbox.get(uuid)
+        if known is not None and known.facts and known.facts.get(LINK) != link:
+            raise NotTakenError(_TAKEN)
         if known is not None and known.sha512 != await asyncio.to_thread(_digest, body):
             return False
         found, lists, adapter = await asyncio.to_thread(received, body), before.facts.get(LIST, ""), f"{PREFIX}{link}"

@@ -22,6 +22,9 @@ GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 DATA = [read(path.read_bytes()) for path in sorted(GOLDEN.rglob("*.vcon.json"))[:2]]
 REDACTION = msgspec.to_builtins(RedactionConfig())
 
+MOST = 1 << 20
+"""Bytes of a vCon that a link makes."""
+
 
 def tag(**tags):
     return TagLink(LinkOptions(settings={"tags": tags}))
@@ -107,9 +110,9 @@ def test_uuids_differ_by_link_and_place_and_are_of_version_8():
 
 
 def test_what_must_not_be_processed_is_not():
-    answer = worked(tag(team="support"), "tag", json.dumps({**DATA[0], "critical": ["unknown"]}).encode())
+    answer = worked(tag(team="support"), "tag", json.dumps({**DATA[0], "critical": ["unknown"]}).encode(), MOST)
     assert (answer.made, "critical" in answer.error) == ([], True)
-    assert worked(tag(team="support"), "tag", b"[]").error
+    assert worked(tag(team="support"), "tag", b"[]", MOST).error
 
 
 def test_the_text_of_a_foreign_exception_is_not_told():
@@ -117,7 +120,7 @@ def test_the_text_of_a_foreign_exception_is_not_told():
         def work(self, vcon):
             raise KeyError(vcon["parties"][0]["tel"])
 
-    answer = worked(Fails(), "fails", b'{"uuid": "x", "parties": [{"tel": "+12125550143"}]}')
+    answer = worked(Fails(), "fails", b'{"uuid": "x", "parties": [{"tel": "+12125550143"}]}', MOST)
     assert answer.error == "it failed with KeyError"
 
 

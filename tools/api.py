@@ -16,7 +16,7 @@ DESCRIPTION = "docs/openapi.json"
 
 def routes() -> list[Route]:
     """All, behind which there is no daemon."""
-    calls, erasures = Calls(None, None, None, None), Erasures(None, None)  # type: ignore[arg-type]  # nothing is asked
+    calls, erasures = Calls(None, None, None, None, hub=False), Erasures(None, None)  # type: ignore[arg-type]  # nothing is asked
     search, records = Search(None, None, None, None, None), Records(None, None, None, None, None)  # type: ignore[arg-type]  # nor here
     return [*calls.routes, *erasures.routes, *search.routes, *records.routes]
 

@@ -186,7 +186,7 @@ class Parts:
         self.api = ApiParts(
             self.config.api, doors=self.status, feed=self.bus, levels=self.registry.levels, outbox=self.outbox, files=files,
             state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records,
-            words=self.words, sign=sign,
+            words=self.words, sign=sign, hub=bool(hub.listen),
         )  # fmt: skip
         self.intake = intake(self, matched)
         self.hub = hub_server(self, files)

@@ -25,12 +25,21 @@ PICTURES = os.environ.get("VCOND_PICTURES", "")
 @asynccontextmanager
 async def opened(tmp_path: Path, roles: str = "watch,read,operate", api: str = 'listen = "127.0.0.1:0"'):
     """A daemon, and a browser that its link has logged in."""
-    async with daemon(tmp_path, api) as one, driver() as url, browser(url, Path("/dev/null")) as page:
+    async with daemon(tmp_path, api) as one:
+        link = (await one.parts.api.writes["page-link"]({"roles": roles}))["url"]
+        async with logged_in(link) as page:
+            yield one, page
+
+
+@asynccontextmanager
+async def logged_in(link: str):
+    """A browser that a link has logged in."""
+    async with driver() as url, browser(url, Path("/dev/null")) as page:
         await page.run_cdp("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
         await page.size(WIDE)
-        await page.open((await one.parts.api.writes["page-link"]({"roles": roles}))["url"])
+        await page.open(link)
         await page.until("document.querySelector('h1') && document.querySelector('nav a')")
-        yield one, page
+        yield page
         assert await page.run("return window.violations") == []
         assert await page.run("return window.bad === undefined")
         said = await page.ask("POST", "se/log", {"type": "browser"})

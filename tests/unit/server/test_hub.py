@@ -350,3 +350,21 @@ async def test_what_is_kept_is_encrypted_where_there_is_a_master_key(tmp_path: P
         assert (await one.ask("GET", f"/vcon/{uuid_of(1)}"))[1] == body_of(1)
         await one.ask("DELETE", f"/vcon/{uuid_of(1)}")
         assert (await one.ask("GET", f"/vcon/{uuid_of(1)}"))[0] == 404
+
+
+async def test_what_has_no_moment_in_its_uuid_is_found_by_the_day_that_it_was_made(tmp_path: Path):
+    uuid = "8c2f9e0a-1b2c-4d3e-9f40-112233445566"
+    async with hub(tmp_path) as one:
+        assert await one.bring(body_of(1, uuid=uuid, created_at="2026-10-05T12:00:00+00:00")) == 204
+        await one.parts.admin.start()
+        socket = aiohttp.UnixConnector(one.parts.config.vcond.admin_socket)
+        async with aiohttp.ClientSession("http://vcond", connector=socket) as local:
+            for since, until, found in (
+                ("2026-10-05T00:00:00Z", "2026-10-06T00:00:00Z", [uuid]),
+                ("2026-10-06T00:00:00Z", "2026-12-31T00:00:00Z", []),
+            ):
+                wanted = {"since": since, "until": until}
+                async with local.post("/api/v1/search", json=wanted) as answer:
+                    assert answer.status == 200, await answer.text()
+                    assert [hit["uuid"] for hit in (await answer.json())["vcons"]] == found
+        await one.parts.admin.close()

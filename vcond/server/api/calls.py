@@ -126,10 +126,12 @@ class _Events(Query, frozen=True):
 class Calls:
     """Routes over the admin socket's doors."""
 
-    def __init__(self, doors: Doors, events: Events, access: AccessRecord, guard: Guard) -> None:
+    def __init__(self, doors: Doors, events: Events, access: AccessRecord, guard: Guard, *, hub: bool) -> None:
+        """``hub``: this is one."""
+        self._hub = hub
         self._doors, self._events, self._access, self._guard = doors, events, access, guard
         self.routes = [
-            Route("GET", "/me", None, _None, Me, "Who asks: the token's name, roles and end.", self._me),
+            Route("GET", "/me", None, _None, Me, "Who asks: the token's name, roles and end; and whether this is a hub.", self._me),
             Route("GET", "/status", None, _None, Status, "How the daemon is.", self._door("status")),
             Route("GET", "/adapters", None, _None, dict[str, AdapterStatus], "Whether adapters are attached.", self._part("adapters")),
             Route("GET", "/speech", None, _None, Any, "How speech keeps up.", self._part("speech")),
@@ -151,7 +153,7 @@ class Calls:
 
     async def _me(self, asked: Asked) -> Any:
         who = asked.who
-        return Me(who.name, who.roles, rfc3339(Instant(who.expires * SECOND)) if who.expires else "")
+        return Me(who.name, who.roles, rfc3339(Instant(who.expires * SECOND)) if who.expires else "", self._hub)
 
     def _door(self, name: str) -> Callable[[Asked], Awaitable[Any]]:
         return lambda asked: self._doors.reads[name](_texts(asked.values))

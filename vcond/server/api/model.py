@@ -35,6 +35,8 @@ class Me(msgspec.Struct, frozen=True):
     roles: tuple[Role, ...]
     expires: str
     """When the token or session ends; empty on the admin socket."""
+    hub: bool
+    """Whether this is a hub: it has no calls, and what it has came from others."""
 
 
 class CallParty(msgspec.Struct, frozen=True):
@@ -204,6 +206,8 @@ class Status(msgspec.Struct, frozen=True):
     listen: str
     ops: str
     api: str
+    hub: str
+    """Where a hub takes vCons; empty when this is none."""
     speech: Any
     pressure: dict[str, dict[str, str]]
     outbox: list[Waiting]
@@ -286,8 +290,12 @@ class VconRow(msgspec.Struct, frozen=True):
     published: str
     stage: str
     delivered: int
-    """To so many sinks."""
+    """To so many sinks; links of a hub are none."""
     sinks: int
+    ingress_list: str
+    """At a hub, the lists that it came in, or that it was made of what came in them; empty elsewhere."""
+    link: str
+    """At a hub, the link that made it; empty of what came."""
 
 
 class FoundParty(msgspec.Struct, frozen=True):

@@ -34,9 +34,10 @@ class ApiParts:
 
     def __init__(
         self, config: ApiConfig, *, doors: Doors, feed: LiveFeed, levels: Levels, outbox: Outbox, files: Files, state_dir: Path,
-        now: Callable[[], int], tell: Telling, index: Index, words: WordIndex, sign: Callable[[bytes], bytes] | None,
+        now: Callable[[], int], tell: Telling, index: Index, words: WordIndex, sign: Callable[[bytes], bytes] | None, hub: bool,
     ) -> None:  # fmt: skip
-        """``now``: nanoseconds since the epoch; ``tell``: the ledger; ``index``, ``words``: who is in which vCon, and which words; ``sign``: as vCons are signed.
+        """``now``: nanoseconds since the epoch; ``tell``: the ledger; ``index``, ``words``: who is in which vCon, and which words; ``sign``: as vCons are signed;
+        ``hub``: this is one.
 
         Raises ConfigError for a certificate that cannot be used.
         """
@@ -44,7 +45,7 @@ class ApiParts:
         self.access = AccessRecord(state_dir / "access.jsonl", files, now, tell)
         guard = self._guard = Guard(self._tokens, lambda: now() / SECOND, config.public_url)
         self._events = Events(feed, config.max_watchers, levels)
-        calls = Calls(doors, self._events, self.access, guard)
+        calls = Calls(doors, self._events, self.access, guard, hub=hub)
         stored = Stored(outbox, files)
         search = Search(outbox, stored, index, words, self.access)
         records = Records(outbox, stored, self.access, guard, sign)

@@ -15,6 +15,7 @@ from msgspec import Meta
 from vcond.base.errors import OperatorError
 from vcond.base.time import Instant, rfc3339
 from vcond.delivery import Entry, Outbox
+from vcond.sdk.link import PREFIX
 from vcond.server.api.access import AccessRecord
 from vcond.server.api.guard import Guard, RefusedHere
 from vcond.server.api.model import Limit, Peaks, Query, Uuid, VconFinding, VconRow
@@ -105,8 +106,10 @@ class Records:
         found = await self._outbox.list(before=query.before or None, limit=query.limit)
         return [
             VconRow(one.uuid, one.bytes, rfc3339(Instant(one.published_at)), one.stage,
-                    sum(sink.state == "delivered" for sink in one.sinks), sum(sink.state != "unmatched" for sink in one.sinks))
+                    sum(sink.state == "delivered" for sink in sinks), len(sinks),
+                    one.facts.get("ingress_list", ""), one.facts.get("link", ""))
             for one in found
+            for sinks in [[sink for sink in one.sinks if sink.state != "unmatched" and not sink.sink.startswith(PREFIX)]]
         ]  # fmt: skip
 
     async def _vcon(self, asked: Asked) -> Any:

@@ -19,6 +19,7 @@ from msgspec import Meta
 from vcond.base.errors import ProtocolError, StorageError
 from vcond.base.time import MILLI, Instant, dated, parse_rfc3339, rfc3339, seconds
 from vcond.delivery import Entry, Outbox
+from vcond.delivery.keeping import CREATED
 from vcond.records.ledger import Ledger
 from vcond.records.subjects import SubjectIndex
 from vcond.records.words import words_in
@@ -252,9 +253,9 @@ class Search:
 
 
 def _began(entry: Entry) -> Instant:
-    """When the call of a vCon began; when it was made, where its uuid does not tell."""
+    """When the call of a vCon began; when it was made, where its uuid does not tell: at a hub as it says itself, not when it came."""
     at = dated(entry.uuid)
-    return Instant(entry.published_at) if at is None else at
+    return Instant(int(entry.facts.get(CREATED, entry.published_at))) if at is None else at
 
 
 def _wanted(query: _Search) -> _Wanted:

@@ -7,7 +7,7 @@ import { el, show, tell } from "./dom.js";
 import { record, records } from "./records.js";
 
 const SECTIONS = [
-  { name: "calls", label: "Calls", role: "watch", view: calls, one: call },
+  { name: "calls", label: "Calls", role: "watch", view: calls, one: call, live: true },
   { name: "records", label: "Records", role: "read", view: records, one: record },
   { name: "deliveries", label: "Deliveries", role: "operate", view: deliveries },
   { name: "system", label: "System", role: null, view: system },
@@ -44,7 +44,10 @@ async function start() {
     return;
   }
   const me = { ...who, may: (role) => role === null || who.roles.includes(role) || who.roles.includes("admin") };
-  const sections = SECTIONS.filter((one) => me.may(one.role));
+  const sections = SECTIONS.filter((one) => me.may(one.role) && !(one.live && me.hub)); // no call goes on at a hub
+  const brand = me.hub ? "vcond hub" : "vcond";
+  document.getElementById("brand").textContent = brand;
+  document.getElementById("dot").hidden = me.hub;
   const links = sections.map((one) => el("a", { href: `#/${one.name}` }, one.label));
   document.getElementById("nav").replaceChildren(...links);
   document.getElementById("who").replaceChildren(el("span", {}, me.name), el("button", { type: "button", class: "plain", onclick: async () => {
@@ -58,7 +61,7 @@ async function start() {
     tell("");
     links.forEach((link, at) => link.toggleAttribute("aria-current", sections[at] === found));
     links[sections.indexOf(found)].setAttribute("aria-current", "page");
-    document.title = `${found.label}, vcond`;
+    document.title = `${found.label}, ${brand}`;
     leave = id && found.one ? found.one(me, decodeURIComponent(id), at) : found.view(me);
     if (moved) document.getElementById("main").focus({ preventScroll: true });
     scrollTo(0, 0);

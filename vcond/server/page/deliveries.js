@@ -18,7 +18,7 @@ function sure(label, question, act) {
   return button;
 }
 
-export function deliveries() {
+export function deliveries(me) {
   const place = el("div");
   show(el("h1", {}, "Deliveries"), place);
 
@@ -41,7 +41,7 @@ export function deliveries() {
         waiting.length ? table("Not delivered everywhere yet", ["vCon", "Sink", "State", "Tries", "Next try", "Size"], waiting.map((one) => cells(
           el("code", {}, one.uuid), one.sink, `${one.state}${one.reason ? `: ${one.reason}` : ""}`, String(one.attempts), when(one.next_try), size(one.bytes)))) : el("p", { class: "none" }, "Nothing waits."),
         el("h2", {}, "Sinks"),
-        table("Receivers of vCons", ["Sink", "State", "Why", "What mends it"], sinks.map((one) => cells(one.sink, one.state, `${one.reason} ${one.detail}`, one.fix))));
+        sinks.length || !me.hub ? table("Receivers of vCons", ["Sink", "State", "Why", "What mends it"], sinks.map((one) => cells(one.sink, one.state, `${one.reason} ${one.detail}`, one.fix))) : el("p", { class: "none" }, "None is configured: what comes is kept here, and not forwarded."));
     } catch (why) { tell(why.message); }
   }
   load();
@@ -51,12 +51,25 @@ export function deliveries() {
 
 const LOOK = 5000; // milliseconds
 
-export function system() {
+export function system(me) {
   const place = el("div");
   const busy = chart("Load", (value) => `${Math.round(value * 100)} % of what there is time for`, 1);
   const lag = chart("Text comes", (value) => `${value.toFixed(1)} s after it was said`);
   const late = chart("Put off until there is time", (value) => `${Math.round(value)} s of speech`);
   show(el("h1", {}, "System"), place);
+
+  function capturing(told, speech) {
+    return [
+      el("h2", {}, "Adapters"),
+      table("Systems that calls come from", ["Adapter", "State", "What it says"], Object.entries(told.adapters).map(([name, one]) => cells(name, one.attached ? "attached" : "NOT attached", one.detail))),
+      el("h2", {}, "Speech"),
+      speech.engine ? el("div", { class: "charts" }, busy.shown, lag.shown, late.shown) : "",
+      el("dl", {}, Object.entries(speech).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))])),
+    ];
+  }
+  function taking(told) {
+    return [el("h2", {}, "Hub"), el("p", {}, "Takes vCons at ", el("code", {}, told.hub))];
+  }
 
   async function load() {
     try {
@@ -68,11 +81,7 @@ export function system() {
       late.add(off);
       place.replaceChildren(
         wrong.length ? el("ul", { class: "findings wrong" }, wrong.map(([part, what]) => el("li", {}, `${part}: ${what}`))) : el("p", { class: "none" }, "All is well."),
-        el("h2", {}, "Adapters"),
-        table("Systems that calls come from", ["Adapter", "State", "What it says"], Object.entries(told.adapters).map(([name, one]) => cells(name, one.attached ? "attached" : "NOT attached", one.detail))),
-        el("h2", {}, "Speech"),
-        speech.engine ? el("div", { class: "charts" }, busy.shown, lag.shown, late.shown) : "",
-        el("dl", {}, Object.entries(speech).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value))])),
+        ...(me.hub ? taking(told) : capturing(told, speech)),
         el("h2", {}, "Room"),
         el("dl", {}, Object.entries(told.pressure).flatMap(([name, one]) => [el("dt", {}, name), el("dd", {}, one.detail)])),
         el("p", { class: "sub" }, `vcond ${told.version}`));

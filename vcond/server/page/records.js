@@ -14,7 +14,7 @@ const HEIGHT = 48;
 const NUMBER = /^\+?[\d\s().-]{5,}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-export function records() {
+export function records(me) {
   const field = (name, label, more) => {
     const input = el("input", { id: name, autocomplete: "off", ...more });
     return { input, row: el("p", {}, el("label", { for: name }, `${label} `), input) };
@@ -35,9 +35,9 @@ export function records() {
     const wanted = text.input.value.trim();
     if (UUID.test(wanted.toLowerCase())) location.hash = `#/records/${wanted.toLowerCase()}`;
     else if (wanted || since.input.value || until.input.value) search(place, wanted, parts.checked, day(since.input.value, 0), day(until.input.value, 1));
-    else stop = all(place);
+    else stop = all(place, me.hub);
   }
-  stop = all(place);
+  stop = all(place, me.hub);
   return () => stop();
 }
 
@@ -51,10 +51,11 @@ function day(value, later) {
 
 // As far as somebody looks: older ones come when the end comes near. A few rows each are a group of their own, and what is far
 // from the screen is not laid out. The style makes blocks of them for that, so what they are is said by their roles.
-function all(place) {
+// A hub tells from where one came, as it has those of many machines.
+function all(place, hub) {
   const more = el("button", { type: "button", hidden: true, onclick: () => load() }, "Older ones");
-  const frame = table("Records, the newest first", ["When", "Delivered", "Size", "Id"], []);
-  frame.classList.add("long");
+  const frame = table(hub ? "Records, the last that came first" : "Records, the newest first", hub ? ["Came", "From list", "Forwarded", "Size", "Id"] : ["When", "Delivered", "Size", "Id"], []);
+  frame.classList.add("long", ...(hub ? ["came"] : []));
   const list = frame.querySelector("table");
   list.tBodies[0].remove();
   roles(list);
@@ -66,8 +67,9 @@ function all(place) {
   function row(one) {
     const here = ["open", "done", "kept"].includes(one.stage);
     const time = when(one.published);
-    return cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time,
-      here ? `${one.delivered} of ${one.sinks}` : one.stage === "lost" ? "lost" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid));
+    const went = hub && !one.sinks ? "" : `${one.delivered} of ${one.sinks}`;
+    return cells(here ? el("a", { href: `#/records/${one.uuid}` }, time) : time, ...(hub ? [[one.ingress_list, one.link && `made by ${one.link}`].filter(Boolean).join(", ")] : []),
+      here ? went : one.stage === "lost" ? "lost" : hub ? "not kept any more" : "yes; its file is not kept", size(one.bytes), el("code", {}, one.uuid));
   }
   function group(shown) {
     const body = el("tbody", {}, shown);
@@ -82,7 +84,7 @@ function all(place) {
     try {
       const found = await ask(`/vcons?limit=${PAGE}${last && `&before=${last}`}`);
       for (let at = 0; at < found.length; at += GROUP) group(found.slice(at, at + GROUP).map(row));
-      if (!found.length && !last) group([cells("No record yet: a call becomes one when it has ended.")]);
+      if (!found.length && !last) group([cells(hub ? "No record yet: one is here as soon as a machine has brought it." : "No record yet: a call becomes one when it has ended.")]);
       last = found.at(-1)?.uuid ?? last;
       more.hidden = found.length < PAGE;
       watch.observe(more);

@@ -73,7 +73,7 @@ def erase_forgotten(
     of = dict(db.execute(f"SELECT uuid, {rows.CALL} FROM delivery_vcons"))  # noqa: S608 - no input in it
     here = set(of)
     for folder in (files.pending, files.kept, files.aside):
-        here |= {uuid_in(path.name) for path in _all(folder)}
+        here |= set(map(uuid_in, _names(folder)))
     calls = {uuid: of.get(uuid, uuid) for uuid in here - {""}}
     back = [uuid for uuid, call in calls.items() if call not in held and (forgotten(uuid) or forgotten(call))]
     if back:
@@ -82,9 +82,9 @@ def erase_forgotten(
 
 def _of(folder: Path, uuids: set[str]) -> Iterator[Path]:
     """Also what is only half written has the name."""
-    return (path for path in _all(folder) if uuid_in(path.name) in uuids)
+    return (folder / name for name in _names(folder) if uuid_in(name) in uuids)
 
 
-def _all(folder: Path) -> Iterator[Path]:
+def _names(folder: Path) -> Iterator[str]:
     with os.scandir(folder) as entries:
-        yield from (Path(entry.path) for entry in entries)
+        yield from (entry.name for entry in entries)

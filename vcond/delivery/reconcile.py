@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Collection, Sequence
-from collections.abc import Set as AbstractSet
 
 import structlog
 
@@ -34,13 +33,14 @@ def reconcile(
     there, strange = files.names(files.pending)
     for name in strange:
         _move_aside(files, name, "not the file name of a vCon")
-    lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, files, vcon)]
+    kept = files.names(files.kept)[0]
+    lost = [vcon for uuid, vcon in known.items() if uuid not in there and _without_file(db, files, kept, vcon)]
     for vcon in lost:
         rows.lose(db, vcon.seq, now)
     for uuid in there & known.keys():
         _with_file(db, known[uuid], sinks, matched)
     _enter(db, files, there - known.keys(), matched)
-    _enter_kept(db, files, known.keys(), now)
+    _enter_kept(db, files, kept - known.keys(), now)
     added = rows.add_states(db, sinks, matched)
     if added:
         log.info("vCons queued for newly added sinks", deliveries=added)
@@ -72,13 +72,12 @@ def say_lost(uuid: str) -> None:
     )
 
 
-def _without_file(db: sqlite3.Connection, files: OutboxFiles, vcon: rows.Vcon) -> bool:
-    """A row whose file is not in ``pending/``: whether that is a loss."""
-    kept = files.kept_file(vcon.uuid)
-    if vcon.stage == "open" and kept.exists():  # rows from an older copy of the database
-        files.files.move(kept, files.pending)
+def _without_file(db: sqlite3.Connection, files: OutboxFiles, kept: set[str], vcon: rows.Vcon) -> bool:
+    """A row whose file is not in ``pending/``: whether that is a loss. ``kept``: whose file is there."""
+    if vcon.stage == "open" and vcon.uuid in kept:  # rows from an older copy of the database
+        files.files.move(files.kept_file(vcon.uuid), files.pending)
         return False
-    if vcon.stage == "kept" and not kept.exists():
+    if vcon.stage == "kept" and vcon.uuid not in kept:
         rows.set_stage(db, vcon.seq, "gone")
     return vcon.stage == "open"
 
@@ -120,9 +119,9 @@ def _enter(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str], matched:
         log.warning("unrecorded vCons found in the outbox; sending them", vcons=len(aged))
 
 
-def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, known: AbstractSet[str], now: int) -> None:
+def _enter_kept(db: sqlite3.Connection, files: OutboxFiles, uuids: set[str], now: int) -> None:
     """Kept files that no row knows, so that they go when their time has come."""
-    for uuid in sorted(files.names(files.kept)[0] - known):
+    for uuid in sorted(uuids):
         if rows.find(db, uuid) is None:
             try:
                 body = files.read(files.kept_file(uuid))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import time
 
 import pytest
@@ -28,6 +29,24 @@ def way(request, monkeypatch) -> None:
     assert reading.can_batch(socket.AF_INET)
     if request.param == "singly":
         monkeypatch.setattr(rtpsocket, "can_batch", lambda _: False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kernel_stamps():
+    """The kernel begins to stamp some moments after a socket has asked for it; until then a packet came when it is read."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, reading.SO_TIMESTAMPNS, 1)
+        sock.bind(("127.0.0.1", 0))
+        stamped = sent = 0
+        while not 0 < stamped < sent + 10 * MS:
+            sent = time.time_ns()
+            sock.sendto(b"x", sock.getsockname())
+            while time.time_ns() < sent + 20 * MS:
+                pass
+            _, [(_, _, said)], _, _ = sock.recvmsg(9, socket.CMSG_SPACE(16))
+            seconds, nanos = struct.unpack("qq", said)
+            stamped = seconds * 10**9 + nanos
+        yield
 
 
 class Told(Notes):

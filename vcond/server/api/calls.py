@@ -58,7 +58,7 @@ class _Calls(Query, frozen=True):
     only: Annotated[
         str,
         Meta(
-            max_length=4096,
+            max_length=600,
             description="Only these calls: whole ids, with commas between them. Of one that is over there is no row.",
         ),
     ] = ""

@@ -11,7 +11,7 @@ const QUIET = { unknown: "consent not known", asked: "asked, no answer yet", den
 const KEPT = { granted: "Agreed", denied: "Refused; kept on another basis", withdrawn: "Took consent back; kept on another basis" };
 const AGAIN = 5000; // milliseconds after which it is looked again whether there is a record
 const ALL = 30_000; // milliseconds after which all calls are asked for again, whatever was told of them
-const SOME = 100; // calls that are asked for by name; all, when more have changed
+const SOME = 16; // calls that are asked for by name: more are no URL for every proxy; all, when more have changed
 
 // How loud somebody is: the bar is the RMS, the line the peak. The API tells nothing of who is silent.
 function meter() {

@@ -41,7 +41,7 @@ def _elsewhere(analysis: dict[str, Any]) -> Iterator[Text]:
 def bases_of(document: Document) -> Iterator[Basis]:
     """Every ``lawful_basis`` (draft-howe-vcon-lawful-basis-02, and as earlier writers have it) with its grants by purpose."""
     for one in _objects(document.get("attachments")):
-        if LAWFUL_BASIS not in {one.get("purpose"), one.get("type")}:
+        if LAWFUL_BASIS not in (one.get("purpose"), one.get("type")):
             continue
         body = one.get("body")
         if isinstance(body, str):

@@ -15,6 +15,7 @@ from vcond.publish.links.tag import TagLink
 from vcond.redaction.config import RedactionConfig
 from vcond.sdk.link import LinkOptions, linked, linked_uuid
 from vcond.sdk.sink import OutgoingVcon, Refused, Retry
+from vcond.testing.changed import changed
 from vcond.testing.links import LinkConformance
 from vcond.vcon import read, validate
 
@@ -24,6 +25,29 @@ REDACTION = msgspec.to_builtins(RedactionConfig())
 
 MOST = 1 << 20
 """Bytes of a vCon that a link makes."""
+
+
+ODD = (
+    None,
+    True,
+    0,
+    -1,
+    2**63,
+    1e308,
+    "",
+    "x",
+    "tags",
+    "recording",
+    "2026-11-22T09:00:00Z",
+    "\0",
+    [],
+    [0],
+    [[0]],
+    {},
+    {"a": {}},
+    ["a:b"],
+    {"type": "text"},
+)
 
 
 def tag(**tags):
@@ -153,3 +177,15 @@ async def test_what_ends_a_process_is_tried_three_times_and_what_a_link_refuses_
     with pytest.raises(Retry):
         await sink.deliver(record)
     await sink.close()
+
+
+@pytest.mark.fuzz
+def test_whatever_stands_in_a_vcon_ours_say_what_they_do_with_it(fuzz):
+    """Never that they failed: whoever brought it may have written anything."""
+    links = {"tag": tag(team="support"), "redact": RedactLink(LinkOptions(redaction=REDACTION))}
+    for chance in fuzz.rounds(200):
+        vcon = chance.choice(DATA)
+        document = {**changed(vcon, chance, ODD), "uuid": vcon["uuid"]}  # a hub takes none without
+        for name, link in links.items():
+            error = worked(link, name, json.dumps(document).encode(), MOST).error
+            assert "it failed with" not in error, (name, error, document)

@@ -37,7 +37,7 @@ class TagLink:
         """None, or one."""
         attachments = [one for one in _list(vcon, "attachments") if isinstance(one, dict)]
         place = next(
-            (at for at, one in enumerate(attachments) if PURPOSE in {one.get("purpose"), one.get("type")}), None
+            (at for at, one in enumerate(attachments) if PURPOSE in (one.get("purpose"), one.get("type"))), None
         )
         before = _body(attachments[place]) if place is not None else []
         after = self._added(before)

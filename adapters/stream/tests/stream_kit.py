@@ -13,7 +13,7 @@ from vcond.media.codecs import Codec, encode
 from vcond.sdk.contract import MILLI
 from vcond.sdk.media_stream import GO_ON, Stream, StreamedCalls
 from vcond.testing.host import MemoryHost
-from vcond.testing.time import ManualClock
+from vcond.testing.time import ManualClock, run_virtual
 from vcond_stream import StreamConfig
 from vcond_stream.detect import Detecting
 from vcond_stream.dialects import DIALECTS
@@ -78,6 +78,23 @@ class Bench:
     @property
     def call(self) -> Any:
         return self.host.calls[-1]
+
+
+def played(dialect: str, query: str, messages: list[tuple[str, Any]]) -> MemoryHost:
+    """The host after these messages, 20 ms apart, and a lost connection: no contract was broken, and no call is open."""
+    bench = Bench(grace=0)
+
+    async def main() -> None:
+        stream = bench.socket(dialect, query)
+        for message in messages:
+            if bench.feed(stream, message, step=20) != GO_ON:
+                break
+        stream.gone(bench.clock.now())
+
+    run_virtual(main())
+    assert bench.host.faults == []
+    assert all(call.over for call in bench.host.calls)
+    return bench.host
 
 
 def text(said: Any) -> tuple[str, bytes]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from stream_kit import Bench, transcript
+import stream_kit
+from stream_kit import transcript
 from test_stream_transcripts import COUNTED, EXPECTED, QUERY, bent, named
-
-from vcond.sdk.media_stream import GO_ON
-from vcond.testing.time import run_virtual
 
 AUDIO = ("payload", "audio", "samples", "data")
 """What dialects call a frame's audio."""
@@ -20,19 +18,7 @@ GAP = ("message", "sequence-gap")
 
 def played(name, messages):
     """The host after these messages and a lost connection."""
-    bench = Bench(grace=0)
-
-    async def main() -> None:
-        stream = bench.socket(named(name), QUERY.get(name, ""))
-        for message in messages:
-            if bench.feed(stream, message, step=20) != GO_ON:
-                break
-        stream.gone(bench.clock.now())
-
-    run_virtual(main())
-    assert bench.host.faults == []
-    assert all(call.over for call in bench.host.calls)
-    return bench.host
+    return stream_kit.played(named(name), QUERY.get(name, ""), messages)
 
 
 def texts(name):

@@ -7,13 +7,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from stream_kit import Bench, transcript
+from stream_kit import played, transcript
 from test_stream_transcripts import EXPECTED, QUERY, named
 
 from vcond.base.time import SECOND
-from vcond.sdk.media_stream import GO_ON
 from vcond.testing.changed import changed as _changed
-from vcond.testing.time import run_virtual
 
 TRANSCRIPTS = {name: transcript(name) for name in EXPECTED}
 ODD: tuple[Any, ...] = (
@@ -66,22 +64,9 @@ def test_any_change_of_any_dialect_costs_no_more_than_its_own_call(fuzz):
         name = chance.choice(sorted(TRANSCRIPTS))
         messages = changed(TRANSCRIPTS[name], chance)
         guessed = chance.random() < 0.3
-        bench = Bench(grace=0)
-
-        async def main(
-            bench: Bench = bench, name: str = name, messages: list[tuple[str, Any]] = messages, guessed: bool = guessed
-        ) -> None:
-            stream = bench.socket("" if guessed else named(name), QUERY.get(name, ""))
-            for message in messages:
-                if bench.feed(stream, message, step=20) != GO_ON:
-                    break
-            stream.gone(bench.clock.now())
-
-        run_virtual(main())
-        assert bench.host.faults == []
-        assert all(call.over for call in bench.host.calls)
-        for call in bench.host.calls:
-            bench.host.state_from_events(call)
+        host = played("" if guessed else named(name), QUERY.get(name, ""), messages)
+        for call in host.calls:
+            host.state_from_events(call)
             lasted = call.state.ended - call.state.opened
             for track in call.state.tracks:
                 assert call.sounds[track.index].length * SECOND <= (lasted + SLACK) * track.rate, name

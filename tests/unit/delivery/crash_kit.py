@@ -6,8 +6,11 @@ whatever needs room fails, and nothing else.
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -99,3 +102,22 @@ def open_counted(make: Callable[[], Any]) -> Any:
         return make()
     finally:
         sqlite3.connect = REAL_CONNECT
+
+
+def fork_for_each_line(child: Callable[[dict[str, Any], int], None]) -> None:
+    """Fork for each line of JSON on stdin; ``child`` gets it, and where to write what it says. Answers ``{"killed", "said"}`` for each."""
+    for line in sys.stdin:
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            child(json.loads(line), write)
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as said:
+            words = said.read().split()
+        _, status = os.waitpid(pid, 0)
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        if not killed and status != 0:
+            raise SystemExit(f"the child failed: {status}")
+        print(json.dumps({"killed": killed, "said": words}), flush=True)

@@ -8,15 +8,13 @@ delivers it to a conserver and a folder, and is killed (-9) at its ``at``-th ste
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import structlog
-from crash_kit import Steps
+from crash_kit import Steps, fork_for_each_line
 from delivery_kit import body_of, make_outbox, uuid_of
 
 from vcond.delivery.sinks.conserver import ConserverConfig, ConserverSink
@@ -54,24 +52,5 @@ def child(command: dict[str, str], say: int) -> None:
         asyncio.run(deliver(command, say))
 
 
-def main() -> None:
-    for line in sys.stdin:
-        command = json.loads(line)
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            child(command, write)
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as said:
-            words = said.read().split()
-        _, status = os.waitpid(pid, 0)
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        if not killed and status != 0:
-            raise SystemExit(f"the child failed: {status}")
-        print(json.dumps({"killed": killed, "said": words}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(child)

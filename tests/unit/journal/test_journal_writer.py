@@ -183,15 +183,21 @@ def test_tries_on_a_dead_disk_become_rare_and_are_bounded(hand):
     assert LONGEST * 0.9 <= pauses[-1] <= LONGEST
 
 
-def test_the_disk_begins_with_all_files_of_a_round_before_one_is_waited_for(hands, tmp_path):
-    hand = hands(tmp_path / "journal")
-    hand.writer.fds._limit = 200
-    calls = [hand.call(i) for i in range(50)]
+def written(hand, count):
+    """So many calls, each with a frame that is written and not yet synced."""
+    calls = [hand.call(i) for i in range(count)]
     hand.settle()
     for call in calls:
         call.write("0.pcm", 0, pcm(160))
     hand.step(0.2)
     hand.settle()
+    return calls
+
+
+def test_the_disk_begins_with_all_files_of_a_round_before_one_is_waited_for(hands, tmp_path):
+    hand = hands(tmp_path / "journal")
+    hand.writer.fds._limit = 200
+    calls = written(hand, 50)
     hand.disk.calls.clear()
     hand.step(1.0)
     calls[0].append(tag(1))
@@ -203,12 +209,7 @@ def test_the_disk_begins_with_all_files_of_a_round_before_one_is_waited_for(hand
 
 
 def test_a_disk_whose_queue_is_full_holds_an_event_up_for_one_file_at_a_time(hand, monkeypatch):
-    calls = [hand.call(i) for i in range(4)]
-    hand.settle()
-    for call in calls:
-        call.write("0.pcm", 0, pcm(160))
-    hand.step(0.2)
-    hand.settle()
+    calls = written(hand, 4)
     began = []
 
     def slow(fd):
@@ -228,12 +229,7 @@ def test_a_disk_whose_queue_is_full_holds_an_event_up_for_one_file_at_a_time(han
 
 
 def test_a_file_that_is_not_open_is_not_opened_to_begin_with_it(hand):
-    calls = [hand.call(i) for i in range(6)]
-    hand.settle()
-    for call in calls:
-        call.write("0.pcm", 0, pcm(160))
-    hand.step(0.2)
-    hand.settle()
+    written(hand, 6)
     hand.disk.calls.clear()
     hand.step(1.0)
     hand.settle()

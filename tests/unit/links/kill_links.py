@@ -8,14 +8,13 @@ Answers a line of JSON: ``{"killed", "said"}``, with what the child had said by 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
-from crash_kit import Steps
+from crash_kit import Steps, fork_for_each_line
 from hub_kit import body_of, uuid_of
 from links_kit import at_once, linking, settled
 
@@ -31,31 +30,12 @@ async def take(root: Path, say: int, steps: Steps, at: int) -> None:
         os.write(say, b"linked ")
 
 
-def child(root: Path, at: int, say: int) -> None:
+def child(command: dict[str, Any], say: int) -> None:
     with Steps(None, kill=lambda: os.kill(os.getpid(), signal.SIGKILL)).watch() as steps:
-        asyncio.run(take(root, say, steps, at))
-
-
-def main() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    at_once()
-    for line in sys.stdin:
-        command = json.loads(line)
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            child(Path(command["root"]), command["at"], write)
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as said:
-            words = said.read().split()
-        _, status = os.waitpid(pid, 0)
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        if not killed and status != 0:
-            raise SystemExit(f"the child failed: {status}")
-        print(json.dumps({"killed": killed, "said": words}), flush=True)
+        asyncio.run(take(Path(command["root"]), say, steps, command["at"]))
 
 
 if __name__ == "__main__":
-    main()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    at_once()
+    fork_for_each_line(child)

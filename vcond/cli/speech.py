@@ -10,6 +10,7 @@ from vcond.cli.options import DEFAULT, ConfigFile, load_all
 
 if TYPE_CHECKING:
     from vcond.base.systemd import Notifier
+    from vcond.server.speech_server import SpeechServerStatus
     from vcond.speech.queue.server import SpeechServer
 
 speech_app = typer.Typer(help="Speech on other machines: transcribe for them.", no_args_is_help=True)
@@ -47,32 +48,37 @@ def serve(config: ConfigFile = DEFAULT) -> None:
     async def until_stopped() -> None:
         key = cipher(loaded.speech.queue.key)
         server = SpeechServer(loaded.speech, clock=SteadyClock(), machine=loaded.vcond.host, cipher=key)
-        async with SpeechServerStatus(server, loaded).answering():
-            await _serve(server, Notifier())
+        await _serve(server, SpeechServerStatus(server, loaded), Notifier())
 
     asyncio.run(until_stopped())
 
 
-async def _serve(server: SpeechServer, notifier: Notifier) -> None:
+async def _serve(server: SpeechServer, status: SpeechServerStatus, notifier: Notifier) -> None:
     """Serve until SIGTERM or SIGINT; systemd is told of every step, and that the loop turns."""
     import asyncio
     import contextlib
     import signal
 
-    serving = asyncio.create_task(server.run())
+    async def serve() -> None:
+        async with status.answering():
+            telling = asyncio.create_task(_tell(server, notifier))
+            try:
+                await server.run()
+            finally:
+                telling.cancel()
+
+    serving = asyncio.create_task(serve())
 
     def stop() -> None:
         notifier.send(STOPPING="1", STATUS="giving back what it has")
         serving.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT):  # first of all: a stop while sockets are opened is a stop too
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    telling = asyncio.create_task(_tell(server, notifier))
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        telling.cancel()
         notifier.close()
 
 

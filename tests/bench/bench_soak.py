@@ -47,6 +47,8 @@ from memory_inside import inside
 FRAME: Final = FRAME_MS / 1000
 SAMPLE: Final = 10.0
 """Seconds from one sample to the next."""
+SPOKEN: Final = 60
+"""Samples from one line about the memory to the next."""
 FIRST: Final = 4
 """Lines by which the cost of one is measured."""
 LEARN: Final = 20.0
@@ -113,8 +115,11 @@ class Soak:
         """Samples for so long."""
         begun = time.monotonic()
         while (now := time.monotonic()) - begun < seconds:
-            self.samples.append(await self._sample(now - begun))
+            last = await self._sample(now - begun)
+            self.samples.append(last)
             self.valid += await asyncio.to_thread(self._take)
+            if len(self.samples) % SPOKEN == 0:
+                print(f"{last.at / 60:.0f} minutes: {last.calls} calls, {last.memory:.1f} MB", flush=True)
             await asyncio.sleep(SAMPLE)
 
     async def end(self) -> None:
@@ -210,6 +215,7 @@ async def soak(minutes: float, share: float, longest: float, seed: int, *, colle
             cost = (one.cpu() - before) / LEARN / FIRST
             lines = max(FIRST, int(share / cost))
             one.more(lines - FIRST)
+            print(f"{lines} lines, each {cost:.4f} of a core", flush=True)
             await one.watch(minutes * 60)
             used = (one.samples[-1].cpu - one.samples[0].cpu) / max(SAMPLE, one.samples[-1].at)
             await one.end()

@@ -49,9 +49,9 @@ SAMPLE: Final = 10.0
 """Seconds from one sample to the next."""
 SPOKEN: Final = 60
 """Samples from one line about the memory to the next."""
-FIRST: Final = 4
+FIRST: Final = 20
 """Lines by which the cost of one is measured."""
-LEARN: Final = 20.0
+LEARN: Final = 40.0
 SHORTEST: Final = 0.5
 """The part of the longest call that each lasts at least."""
 GROWTH: Final = 1.0

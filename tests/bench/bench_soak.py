@@ -3,7 +3,7 @@
     python tests/bench/bench_soak.py [--minutes 3] [--share 0.6] [--longest 45] [--seed 1] [--collect]
 
 Twilio streams into ``vcond run``, one call after another on so many lines that the daemon uses ``share`` of a core; what a line costs is
-measured first. Each vCon is validated when it lies in the folder, and removed. Told are the memory of its own (RssAnon) and how it grows in
+found first. Each vCon is validated when it lies in the folder, and removed. Told are the memory of its own (RssAnon) and how it grows in
 an hour (the straight line through the samples after the first quarter; the mean of each quarter tells whether it levels off) and with
 each call, what malloc, SQLite and Python have of it (memory_inside.py), descriptors, ``vcond_dropped_total``, and how many calls there
 were. Growth is judged from an hour on: before that it is the allocator's. What grows with calls, and where that ends, is seen sooner with
@@ -49,9 +49,11 @@ SAMPLE: Final = 10.0
 """Seconds from one sample to the next."""
 SPOKEN: Final = 60
 """Samples from one line about the memory to the next."""
-FIRST: Final = 20
-"""Lines by which the cost of one is measured."""
-LEARN: Final = 40.0
+FIRST: Final = 40
+"""Lines that the search for the share begins with."""
+ROUNDS: Final = 2
+"""Times that lines are added."""
+LEARN: Final = 30.0
 SHORTEST: Final = 0.5
 """The part of the longest call that each lasts at least."""
 GROWTH: Final = 1.0
@@ -110,6 +112,13 @@ class Soak:
 
     def more(self, lines: int) -> None:
         self._workers += [asyncio.create_task(self._line(Random(self._chance.random()))) for _ in range(lines)]
+
+    async def costs(self, settled: float) -> float:
+        """Processor time of the daemon in a second, once the lines have gone on for ``settled`` seconds."""
+        await asyncio.sleep(settled)
+        before = self.cpu()
+        await asyncio.sleep(LEARN)
+        return (self.cpu() - before) / LEARN
 
     async def watch(self, seconds: float) -> None:
         """Samples for so long."""
@@ -209,13 +218,13 @@ async def soak(minutes: float, share: float, longest: float, seed: int, *, colle
         async with house.running() as vcond:
             one = Soak(vcond, counts, Random(seed), longest)
             one.more(FIRST)
-            await asyncio.sleep(longest)
-            before = one.cpu()
-            await asyncio.sleep(LEARN)
-            cost = (one.cpu() - before) / LEARN / FIRST
-            lines = max(FIRST, int(share / cost))
-            one.more(lines - FIRST)
-            print(f"{lines} lines, each {cost:.4f} of a core", flush=True)
+            lines = FIRST
+            for _ in range(ROUNDS):  # a line costs less the more there are
+                used = await one.costs(longest)
+                print(f"{lines} lines: {used:.2f} of a core", flush=True)
+                more = int(lines * (share / used - 1))
+                one.more(more)
+                lines += max(0, more)
             await one.watch(minutes * 60)
             used = (one.samples[-1].cpu - one.samples[0].cpu) / max(SAMPLE, one.samples[-1].at)
             await one.end()

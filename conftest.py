@@ -29,11 +29,10 @@ SLOW: Final = ("peer", "speech", "fuzz")
 """Marks of tests that ``make quick`` leaves out."""
 SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
 BUSY: Final = (
-    *(f"tests/unit/{room}/" for room in ("delivery", "house", "media", "sip", "speech", "vcon")),
-    "tests/e2e/deb/test_deb.py",
-    "tests/e2e/deb/test_deb_container.py",
+    *(f"tests/unit/{room}/" for room in ("delivery", "house", "links", "media", "sip", "speech", "vcon")),
+    "tests/e2e/deb/",
     "tests/e2e/api/",
-    "tests/e2e/daemon/test_daemon_wer.py",
+    *(f"tests/e2e/daemon/test_daemon_{name}.py" for name in ("commands", "hub", "wer")),
     "tests/e2e/page/",
 )
 """Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""

@@ -51,7 +51,8 @@ class Remove:
             if folder.made:
                 writer.discard(folder.path)
             folder.gone = True
-        writer.files.sync_folder(writer.root.path)
+        writer.root.dirty = True
+        writer.sync(writer.root)
 
 
 class Purge:

@@ -26,6 +26,8 @@ class FdCache:
     def __init__(self, files: Files, limit: int) -> None:
         self._files, self._limit = files, limit
         self._open: OrderedDict[str, int] = OrderedDict()
+        self.pinned = ""
+        """Path of a file that another thread uses: it is not closed for others."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -36,8 +38,8 @@ class FdCache:
         if fd is not None:
             self._open.move_to_end(path)
             return fd
-        while len(self._open) >= self._limit:
-            self._close(self._open.popitem(last=False)[1])
+        while len(self._open) >= self._limit and self._give_up():
+            pass
         fd = self._open[path] = self._opened(path, create=create)
         return fd
 
@@ -67,9 +69,15 @@ class FdCache:
             try:
                 return self._files.open(path, create=create)
             except OSError as why:
-                if why.errno not in {errno.EMFILE, errno.ENFILE} or not self._open:
+                if why.errno not in {errno.EMFILE, errno.ENFILE} or not self._give_up():
                     raise
-                self._close(self._open.popitem(last=False)[1])
+
+    def _give_up(self) -> bool:
+        """Close the one that was not used for the longest time. Whether there was one."""
+        path = next((path for path in self._open if path != self.pinned), None)
+        if path is not None:
+            self._close(self._open.pop(path))
+        return path is not None
 
     def _close(self, fd: int) -> None:
         try:

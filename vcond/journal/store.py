@@ -67,6 +67,7 @@ class Store:
             clock=clock,
             sync_interval=sync_interval,
             max_open=max_open or fair_share(),
+            apart=True,
         )
         self._thread = threading.Thread(target=run, args=(writer, clock), name="vcond-journal", daemon=True)
         self._thread.start()

@@ -124,11 +124,13 @@ class WriteQueue:
 
     # From here on: for the writer.
 
-    def collect(self, now: float) -> tuple[list[FileBuffer], list[Track], deque[Command]]:
-        """What has something new to be written at once, tracks when they are due, and what was asked."""
+    def collect(self, now: float, *, commands: bool = True) -> tuple[list[FileBuffer], list[Track], deque[Command]]:
+        """What has something new to be written at once, tracks when they are due, and, if ``commands``, what was asked."""
+        asked: deque[Command] = deque()
         with self._lock:
             logs, self._prompt = self._prompt, []
-            commands, self._commands = self._commands, deque()
+            if commands:
+                asked, self._commands = self._commands, asked
             tracks: list[Track] = []
             if self.audio_due is not None and now >= self.audio_due:
                 tracks, self._tracks = self._tracks, tracks
@@ -136,7 +138,7 @@ class WriteQueue:
             if self._overflow and self.waiting < self.limit // 2:
                 self._overflow = False
             metrics.journal_pending_bytes.set(self.waiting)
-            return logs, tracks, commands
+            return logs, tracks, asked
 
     def close(self) -> tuple[list[FileBuffer], deque[Command]]:
         """No more commands; all that is queued, due or not, and the commands that were not collected."""
@@ -198,6 +200,21 @@ class WriteQueue:
             left = None if due is None else due - self._clock()
             if left is None or left > 0:
                 self._ready.wait(left)
+
+    def wait(self, over: Callable[[], bool], *, writes: bool) -> None:
+        """Wait until it is ``over``, which ``wake`` tells, or, if ``writes``, for something to write."""
+        with self._lock:
+            while not over() and not (writes and self._prompt):
+                due = self.audio_due if writes else None
+                left = None if due is None else due - self._clock()
+                if left is not None and left <= 0:
+                    return
+                self._ready.wait(left)
+
+    def wake(self) -> None:
+        """Something is over."""
+        with self._lock:
+            self._ready.notify()
 
     # With the lock held.
 

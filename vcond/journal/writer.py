@@ -2,7 +2,8 @@
 
 ``Writer.step`` does what is due and says when it wants to be called again; ``run`` is the thread around it. Each step
 serves events first, then a slice of the audio that is due, then one slow thing (an fsync, the deletion of a file), so
-that events never wait for a round of fsyncs.
+that events never wait for a round of fsyncs. Nor do they wait for one fsync, which may take seconds: another thread makes it (fsyncs.py), and
+what comes meanwhile is written, so that a process that is killed then has told the system all that it knew.
 
 A file that cannot be written keeps its blocks and is tried again, at most every ``LONGEST`` seconds; the others go on.
 """
@@ -22,6 +23,7 @@ from vcond.base.errors import StorageError
 from vcond.journal.disk_errors import advice, say
 from vcond.journal.fd_cache import FdCache
 from vcond.journal.file_buffers import FileBuffer, Folder, Log, Name, Track
+from vcond.journal.fsyncs import Fsyncs
 from vcond.journal.retries import LONGEST, Retries
 from vcond.journal.sync_round import SyncRound
 from vcond.journal.write_queue import Command, WriteQueue
@@ -47,7 +49,9 @@ class Writer:
         clock: Callable[[], float],
         sync_interval: float,
         max_open: int,
+        apart: bool = False,
     ) -> None:
+        """``apart``: what comes during an fsync is written during it."""
         self.root, self.queue, self.files = root, queue, files
         self.fds = FdCache(files, max_open)
         self.stopped = False
@@ -56,6 +60,7 @@ class Writer:
         self._due: deque[Track] = deque()
         self._unsynced: dict[FileBuffer | Folder, None] = {}
         self._kept = 0
+        self._fsyncs = Fsyncs(queue, self._due, self._write_soon, clock, apart=apart)
         self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
         self._round = SyncRound(self, self._unsynced, self._retries, clock, sync_interval)
@@ -63,13 +68,14 @@ class Writer:
     def step(self, now: float) -> float | None:
         """Do what is due; when to come again if nothing new is said before (None = never)."""
         logs, tracks, commands = self.queue.collect(now)
-        for buffer in logs:
+        for buffer in (*self._fsyncs.waited(), *logs):
             self._write_soon(buffer)
         self._due.extend(tracks)
         for command in commands:
             self._serve(command)
-        for _ in range(min(SLICE, len(self._due))):
-            self._write_soon(self._due.popleft())
+        for _ in range(SLICE):
+            if self._due:  # what it waits for may have written some
+                self._write_soon(self._due.popleft())
         if self._retries and now >= self._retries.at:
             self._retries.again(now)
         self._round.begin(now)
@@ -82,7 +88,8 @@ class Writer:
     def stop(self) -> str:
         """Write and sync all that can be; why not everything could (empty = it could)."""
         queued, commands = self.queue.close()
-        buffers = {*queued, *self._due, *self._unsynced, *self._retries}
+        self._fsyncs.end()
+        buffers = {*queued, *self._fsyncs.later, *self._due, *self._unsynced, *self._retries}
         for item in sorted(buffers, key=lambda item: not isinstance(item, Log)):
             if isinstance(item, FileBuffer):
                 self.attempt(item, partial(self.settle, item))
@@ -139,20 +146,33 @@ class Writer:
 
     def sync(self, item: FileBuffer | Folder) -> None:
         """Have what was written on the disk."""
-        if isinstance(item, Folder):
-            if item.dirty and not item.gone:
-                self.files.sync_folder(item.path)
-            item.dirty = False
-            self._unsynced.pop(item, None)
-            return
         self._unsynced.pop(item, None)
+        if isinstance(item, Folder):
+            self._sync_folder(item)
+            return
         if not item.unsynced:
             return
         names = item.targets()
         with self.written_again(item, names):
             for name in names:
-                self.files.sync(self.fds.get(name.path))
+                fd = self.fds.get(name.path)
+                self.fds.pinned = name.path
+                try:
+                    self._fsyncs.make(item, partial(self.files.sync, fd), self._has_room)
+                finally:
+                    self.fds.pinned = ""
         self.let_go(item)
+
+    def _sync_folder(self, folder: Folder) -> None:
+        """A name that is made meanwhile is for the next time."""
+        dirty, folder.dirty = folder.dirty and not folder.gone, False
+        if not dirty:
+            return
+        try:
+            self._fsyncs.make(folder, partial(self.files.sync_folder, folder.path), self._has_room)
+        except OSError:
+            self._mark(folder)
+            raise
 
     @contextmanager
     def written_again(self, buffer: FileBuffer, names: Sequence[Name]) -> Iterator[None]:
@@ -190,6 +210,9 @@ class Writer:
 
     # Inside.
 
+    def _has_room(self) -> bool:
+        return self._kept <= self.queue.limit
+
     def _prepare(self, buffer: FileBuffer) -> None:
         """What has to come first: other calls, links, repairs, what is to be gone."""
         if isinstance(buffer, Log) and buffer.folder.after is not None:
@@ -204,7 +227,7 @@ class Writer:
 
     def _bound_kept(self) -> None:
         """Sync earlier than planned when too much is kept in memory for it."""
-        while self._kept > self.queue.limit:
+        while not self._has_room() and not self._fsyncs.busy:
             item = next(item for item in self._unsynced if isinstance(item, FileBuffer))
             self.attempt(item, partial(self.sync, item), partial(self.settle, item))
 
@@ -220,7 +243,7 @@ class Writer:
             command.fail(why)
 
     def _next(self, now: float) -> float | None:
-        if self._due or self._round or self.purges:
+        if self._due or self._fsyncs.later or self._round or self.purges:
             return now
         times = [at for at, due in ((self._round.at, self._unsynced), (self._retries.at, self._retries)) if due]
         return min(times, default=None)

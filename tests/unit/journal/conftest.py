@@ -56,6 +56,12 @@ class BadDisk(Files):
         """Set as soon as a write hangs."""
         self.failed = threading.Event()
         """Set by every failure."""
+        self.hangs: Callable[[str], bool] = lambda _: False
+        """Of which path a sync hangs, until ``answers`` is set."""
+        self.answers, self.asked = threading.Event(), threading.Event()
+        """``asked`` is set as soon as one does."""
+        self.wrote = threading.Condition()
+        """Told of every write."""
         self.calls: list[tuple[str, str]] = []
         """What was done, to what."""
         self.open_now = 0
@@ -78,6 +84,7 @@ class BadDisk(Files):
 
     def close(self, fd: int) -> None:
         self.open_now -= 1
+        self.calls.append(("close", self._paths[fd]))
         super().close(fd)
 
     def make_folder(self, path: str, mode: int = FOLDER_MODE) -> bool:
@@ -104,7 +111,15 @@ class BadDisk(Files):
             if self.at_most == 0:
                 return 0
             data = data[: self.at_most]
-        return super().pwrite(fd, data, offset)
+        done = super().pwrite(fd, data, offset)
+        with self.wrote:
+            self.wrote.notify_all()
+        return done
+
+    def _take_long(self, path: str) -> None:
+        if self.hangs(path):
+            self.asked.set()
+            self.answers.wait()
 
     def sync_soon(self, fd: int) -> None:
         self.calls.append(("sync_soon", self._paths[fd]))
@@ -113,6 +128,7 @@ class BadDisk(Files):
 
     def sync(self, fd: int) -> None:
         self.calls.append(("sync", self._paths[fd]))
+        self._take_long(self._paths[fd])
         if self.sync_error and self.only in self._paths[fd]:
             self._fail(self.sync_error)
         if not self.lazy:
@@ -120,6 +136,7 @@ class BadDisk(Files):
 
     def sync_folder(self, path: str) -> None:
         self.calls.append(("sync_folder", path))
+        self._take_long(path)
         if self.folder_error and self.only in path:
             self._fail(self.folder_error)
         if not self.lazy:
@@ -204,6 +221,7 @@ def disk() -> Iterator[BadDisk]:
     disk = BadDisk()
     yield disk
     disk.gate.set()
+    disk.answers.set()
 
 
 @pytest.fixture
@@ -231,6 +249,7 @@ async def stores(tmp_path: Path, disk: BadDisk) -> AsyncIterator[Callable[..., S
     disk.room = disk.at_most = None
     disk.fault = False
     disk.gate.set()
+    disk.answers.set()
     for store in made:
         await store.close()
 

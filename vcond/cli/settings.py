@@ -11,6 +11,8 @@ import msgspec
 from vcond.config import Loaded
 
 _SECRET = ("token", "password", "secret", "key")
+_KEPT_BY_NAME = re.compile(r"^(hub\.ingress_lists|adapters\..+\.(users|pins|webhooks))\.")
+"""Tables in which passwords, PINs and keys stand under names that an operator thought of."""
 _USER = re.compile(r"(?<=://)[^/?#@]+@")
 """Who an address is used as: name and password."""
 
@@ -31,7 +33,8 @@ def in_force(loaded: Loaded) -> list[dict[str, Any]]:
                 walk(item, f"{at}[{i}]")
         else:
             from_where = [where for key, where in loaded.referred.items() if key == at or key.startswith(f"{at}[")]
-            hidden = value and (from_where or any(word in at for word in _SECRET))
+            secret = any(word in at for word in _SECRET) or _KEPT_BY_NAME.match(at)
+            hidden = value and (from_where or secret)
             shown = "(set)" if hidden else _USER.sub("(set)@", value) if isinstance(value, str) else value
             origin = ", ".join([loaded.origin.get(at.partition("[")[0], "default"), *dict.fromkeys(from_where)])
             rows.append({"key": at, "value": shown, "origin": origin})

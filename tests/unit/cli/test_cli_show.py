@@ -101,6 +101,22 @@ def test_secrets_are_not_shown(tmp_path: Path):
     assert rows["adapters.freeswitch.variables"]["origin"] == f"{file}, env TOKEN"
 
 
+def test_secrets_under_names_of_the_operators_own_are_not_shown(tmp_path: Path):
+    """Passwords of SIP users, PINs of rooms, keys of lists: nothing in the name of such a key says what it is."""
+    file = tmp_path / "vcond.toml"
+    file.write_text(
+        '[hub]\ntokens = { console = "hush-hush-hush-hush" }\ningress_lists = { edge = ["hush-hush-hush-hush"] }\n'
+        '[adapters.siprec]\nusers = { sbc = "hush" }\n[adapters.siprec.berlin]\nusers = { other = "hush" }\n'
+        '[adapters.janus]\npins = { "1234" = "hush" }\nsecrets = { "1234" = "hush" }\n'
+        '[adapters.stream]\nsecrets = { plivo = "hush" }\nwebhooks = { sinch = "a:hush" }\n'
+        '[[sinks]]\ntype = "conserver"\nname = "c"\ningress_lists = ["edge"]\n'
+    )
+    rows = {row["key"]: row["value"] for row in in_force(load(file, {}))}
+    assert "hush" not in json.dumps(rows)
+    assert rows["adapters.siprec.users.sbc"] == rows["hub.ingress_lists.edge"] == "(set)"
+    assert rows["sinks[0].ingress_lists"] == ["edge"], "those are names"
+
+
 def test_the_sample_is_printed():
     assert sample().startswith("# vcond.toml")
 

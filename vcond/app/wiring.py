@@ -182,7 +182,8 @@ class Parts:
         self.retention = retention.retention(self)
         self.status = Status(self)
         self.web = WebServer(self.config.web, token=token)
-        self.ops = OpsServer(self.config.ops, alive=self.status.alive, ready=self.status.ready)
+        told = self.status
+        self.ops = OpsServer(self.config.ops, alive=told.alive, ready=told.ready, gives_up=told.gives_up)
         self.api = ApiParts(
             self.config.api, doors=self.status, feed=self.bus, levels=self.registry.levels, outbox=self.outbox, files=files,
             state_dir=state_dir, now=clock.now, tell=self.records.tell, index=self.records,

@@ -55,6 +55,15 @@ class PressureWatch:
         """Why no new call is recorded, by what is short; empty while they are."""
         return {reading.resource: reading.detail for reading in self._pressure.refusing}
 
+    @property
+    def short(self) -> dict[str, str]:
+        """What is given up before new calls are, by what is short; empty while nothing is."""
+        return {
+            one.reading.resource: f"{_TOLD[one.level]} ({one.reading.detail})"
+            for one in self._pressure.standing
+            if Level.NOTHING < one.level < Level.CALLS
+        }
+
     def look(self, config: DaemonConfig, calls: int) -> None:
         """Look at everything anew, and tell when it is different now. ``calls`` are recorded."""
         self._judge([self._disk(config), *self._what_memory(), *self._at_once(config, calls)])

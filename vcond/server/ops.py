@@ -15,9 +15,10 @@ log = structlog.get_logger()
 class OpsServer:
     """``/livez``, ``/readyz``, ``/metrics`` for whoever watches this machine; nothing else, and nothing of an adapter."""
 
-    def __init__(self, config: OpsConfig, *, alive: Health, ready: Health) -> None:
+    def __init__(self, config: OpsConfig, *, alive: Health, ready: Health, gives_up: Health = dict) -> None:
+        """``gives_up``: what it does without, and is ready all the same."""
         self._config = config
-        self._alive, self._ready = alive, ready
+        self._alive, self._ready, self._gives_up = alive, ready, gives_up
         self._runner: web.AppRunner | None = None
         self._port = config.port
         self.trouble = ""
@@ -60,12 +61,14 @@ class OpsServer:
         return _verdict(self._alive())
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return _verdict(self._ready())
+        return _verdict(self._ready(), self._gives_up())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _verdict(wrong: dict[str, str]) -> web.Response:
+def _verdict(wrong: dict[str, str], besides: dict[str, str] | None = None) -> web.Response:
+    """``besides`` is told, and makes nothing worse."""
     lines = [f"{part}: {what}" for part, what in sorted(wrong.items())] or ["ok"]
+    lines += [f"{part}: {what}" for part, what in sorted((besides or {}).items()) if part not in wrong]
     return web.Response(status=503 if wrong else 200, text="\n".join(lines) + "\n")

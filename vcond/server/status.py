@@ -152,6 +152,17 @@ class Status:
         wrong |= self._sinks_in_trouble()
         return wrong | daemon.registry.pressure.trouble
 
+    def gives_up(self) -> dict[str, str]:
+        """What calls do without now, while all of them are recorded: live captions, or texts until there is time."""
+        daemon = self._daemon
+        speech, calls = daemon.config.speech, daemon.speech.calls
+        captions = speech.partials and speech.where != "queue"
+        told = {"have no live captions": captions and calls["finals"], "get their texts later": calls["deferred"]}
+        behind = ", ".join(f"{count} calls {what}" for what, count in told.items() if count)
+        return daemon.registry.pressure.short | (
+            {"speech": f"{behind}: too much speech for this machine"} if behind else {}
+        )
+
     def line(self) -> str:
         """One line for ``systemctl status``."""
         wrong = "; ".join(f"{part}: {what}" for part, what in self.ready().items())

@@ -7,6 +7,7 @@ decided when listening to it begins: when it opens, and after every pause of the
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -53,6 +54,11 @@ class Speeches:
     def engine(self) -> messages.Ready | None:
         """What hears calls without a route."""
         return self._of[0].engine
+
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls that go on, by state."""
+        return sum((one.calls for one in self._of), Counter())
 
     @property
     def trouble(self) -> str:

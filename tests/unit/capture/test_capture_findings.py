@@ -2,9 +2,10 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import structlog
-from capture_kit import Shelf, ended, finishing, idle
+from capture_kit import FRAME, Shelf, ended, finishing, idle
 
 from vcond.base import metrics
 from vcond.base.time import SECOND, Instant
@@ -12,7 +13,7 @@ from vcond.call import events as ev
 from vcond.call.diagnosis import Diagnosis
 from vcond.publish import telling
 from vcond.publish.telling import LAST, Findings
-from vcond.sdk.contract import Cause
+from vcond.sdk.contract import ArrivalClock, Cause, Codec
 from vcond.server.status import Status
 from vcond.vcon import read
 
@@ -59,6 +60,30 @@ async def test_a_party_that_was_not_heard_is_told_everywhere(house, tmp_path):
     assert (counted(adapter, "no-audio"), counted(adapter, "other")) == (before[0] + 1, before[1] + 1), (
         "a call counts once"
     )
+
+
+@pytest.mark.parametrize(("sound", "code"), [("comfort-noise", "comfort-noise"), ("another codec", "wrong-codec")])
+async def test_what_is_no_voice_is_told_everywhere_though_packets_came(house, tmp_path, sound, code):
+    """Of one party, which says something all the time; the other one talks."""
+    noise = np.random.default_rng(1).standard_normal(160 * 250) * {"comfort-noise": 30, "another codec": 9000}[sound]
+    call = house.host.call("k", at=house.now(0))
+    tracks = [
+        call.track(call.party(key, at=house.at(0)), at=house.at(0), codec=Codec.L16, rate=8000, clock=ArrivalClock())
+        for key in "ab"
+    ]
+    call.emit(ev.Answered(at=house.at(0)))
+    for number, part in enumerate(noise.astype("<i2").reshape(-1, 160)):
+        for track, frame in zip(tracks, (part.tobytes(), FRAME), strict=True):
+            track.write(frame, arrived=house.now(0.02 * (number + 1)))
+    call.end(at=house.now(5), cause=Cause(q850=16))
+    adapter = call.state.adapter
+    before = counted(adapter, code)
+    with structlog.testing.capture_logs() as logs:
+        findings, report = await finished(house, tmp_path, house.finished[-1])
+    assert [(one["code"], one["party"]) for one in report["findings"]] == [(code, 0)]
+    assert [(one["code"], one["party"]) for one in findings.last[0]["findings"]] == [(code, 0)]
+    assert [line["codes"] for line in logs if "not in its record" in line["event"]] == [code]
+    assert counted(adapter, code) == before + 1
 
 
 @pytest.mark.parametrize(

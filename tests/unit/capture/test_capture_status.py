@@ -1,5 +1,6 @@
 """What the operator's door does to a call."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from vcond.call.matching import Match
 from vcond.capture.rules import Rules
 from vcond.config.schema import PolicyRule
 from vcond.server.status import Status
+from vcond.speech.config import SpeechConfig
 from vcond.vcon import build
 
 
@@ -114,3 +116,30 @@ async def test_a_rule_pauses_a_call_while_it_matches(house, door):
     house.now(2)
     call.emit(ev.CallAttribute(at=house.at(2), name="queue", value="care"))
     assert not call.state.paused
+
+
+async def test_what_calls_do_without_is_told_while_all_of_them_are_recorded(house):
+    config = SimpleNamespace(speech=SpeechConfig())
+    speech = SimpleNamespace(calls=Counter(live=1))
+    door = Status(
+        SimpleNamespace(registry=house.registry, clock=house.clock, outbox=None, config=config, speech=speech)  # type: ignore[arg-type]  # what is asked here
+    )
+    house.registry.tick(house.now(1))
+    assert door.gives_up() == {}
+    told = []
+    for second, left in enumerate((140, 90, 50), 2):
+        house.memory = left * 1_000_000
+        house.registry.tick(house.now(second))
+        told.append(door.gives_up().get("memory", ""))
+    assert told == [
+        "running short: live captions are off (140 MB left, 60 wanted)",
+        "running short: calls are transcribed later (90 MB left, 60 wanted)",
+        "",
+    ]
+    assert "memory" in house.registry.pressure.trouble, "new calls are refused: that is no giving way any more"
+    speech.calls.update(finals=2, deferred=3)
+    assert door.gives_up()["speech"] == (
+        "2 calls have no live captions, 3 calls get their texts later: too much speech for this machine"
+    )
+    config.speech = SpeechConfig(partials=False)
+    assert door.gives_up()["speech"] == "3 calls get their texts later: too much speech for this machine"

@@ -10,8 +10,12 @@ from vcond.server.ops import OpsServer
 
 
 @asynccontextmanager
-async def served(wrong: dict[str, str] | None = None, listen: str = "127.0.0.1:0"):
-    server = OpsServer(OpsConfig(listen=listen), alive=dict, ready=lambda: dict(wrong or {}))
+async def served(
+    wrong: dict[str, str] | None = None, listen: str = "127.0.0.1:0", without: dict[str, str] | None = None
+):
+    server = OpsServer(
+        OpsConfig(listen=listen), alive=dict, ready=lambda: dict(wrong or {}), gives_up=lambda: dict(without or {})
+    )
     await server.start()
     async with aiohttp.ClientSession(server.base_url or None) as client:
         yield server, client
@@ -25,6 +29,21 @@ async def test_health_says_what_is_wrong():
         async with client.get("/readyz") as answer:
             assert answer.status == 503
             assert await answer.text() == "adapter x: not attached\njournal: disk full\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "text"),
+    [
+        ({}, 200, "ok\nmemory: captions are off\nspeech: texts later\n"),
+        ({"memory": "no new calls"}, 503, "memory: no new calls\nspeech: texts later\n"),
+    ],
+)
+async def test_what_it_does_without_is_told_and_it_is_ready_all_the_same(wrong, status, text):
+    async with served(wrong, without={"speech": "texts later", "memory": "captions are off"}) as (_, client):
+        async with client.get("/readyz") as answer:
+            assert (answer.status, await answer.text()) == (status, text)
+        async with client.get("/livez") as answer:
+            assert await answer.text() == "ok\n"
 
 
 async def test_metrics_are_served():

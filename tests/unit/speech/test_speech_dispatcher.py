@@ -116,6 +116,32 @@ async def test_no_partials_when_they_are_switched_off(room, track) -> None:
     assert (line.partials, house.log("partial"), texts(line)) == ([], [], ["1 2"])
 
 
+@pytest.mark.parametrize("engine", ["Scripted", "Streaming"])
+async def test_a_machine_that_is_short_gives_up_words_then_texts_and_makes_them_up(room, track, engine) -> None:
+    house, plain, late = room(engine), track("plain"), track("late")
+    for line in (plain, late):
+        line.pcm = np.repeat(np.array([1, 2, 0], np.int16), 8000)
+    async with house.running() as speech:
+        await speech.ready.wait()
+        speech.at_most("finals")
+        listener = house.listen(plain)
+        listener.advance(16000)
+        listener.close(24000)
+        assert await speech.settled("plain", 60)
+        assert (plain.partials, texts(plain)) == ([], ["1 2"])
+        speech.at_most("deferred")
+        listener = house.listen(late)
+        listener.advance(16000)
+        listener.close(24000)
+        await late.until(lambda: bool(late.of(ev.Utterance)))
+        assert not await speech.settled("late", 0.5), "a worker has nothing else to do, and leaves it"
+        assert speech.deferred[0] == 1
+        assert (late.partials, texts(late), late.of(ev.Untranscribed)) == ([], [], [])
+        speech.at_most("live")
+        assert await speech.settled("late", 60)
+    assert texts(late) == ["1 2"]
+
+
 async def test_a_streaming_engine_is_fed_while_it_is_spoken_and_only_once(room, track) -> None:
     house, line = room("Streaming"), track()
     line.pcm = np.repeat(np.array([1, 2, 3, 0], np.int16), 8000)

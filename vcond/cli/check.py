@@ -352,10 +352,9 @@ def _until(what: str, ends: datetime) -> Finding:
 
 def _certificates(config: Config) -> list[Finding]:
     """When the certificates of doors and authorities end, whichever section names them."""
+    told: dict[str, Any] = {name: msgspec.to_builtins(getattr(config, name)) for name in config.__struct_fields__}
     sections: dict[str, dict[str, Any]] = {
-        "web": msgspec.to_builtins(config.web),
-        "hub": msgspec.to_builtins(config.hub),
-        "speech": msgspec.to_builtins(config.speech),
+        **{name: section for name, section in told.items() if isinstance(section, dict) and name != "adapters"},
         **{f"adapters.{name}": section for name, section in config.adapters.items()},
         **{f"sinks.{section.get('name', '')}": section for section in config.sinks},
     }

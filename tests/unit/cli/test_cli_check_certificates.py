@@ -2,9 +2,10 @@
 
 import re
 
+import msgspec
 import pytest
 
-from vcond.cli.check import _certificates
+from vcond.cli.check import CERTIFICATES, _certificates
 from vcond.config import Config, WebConfig
 from vcond.testing.certificates import certificate
 
@@ -30,3 +31,19 @@ def test_a_file_that_is_none_is_an_error_with_its_key():
     (found,) = _certificates(Config(web=WebConfig(certificate="/nowhere.pem")))
     assert (found.level, found.what) == ("error", "web.certificate")
     assert "No such file" in found.detail
+
+
+def test_of_every_door_that_there_is(tmp_path):
+    """The API's was left out: whatever section has such a key is looked at, also one that is made tomorrow."""
+    cert = str(certificate(tmp_path, days=20.5)[0])
+    doors = [
+        (field.name, key.name)
+        for field in msgspec.structs.fields(Config)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+        for key in msgspec.structs.fields(field.type)
+        if key.name in CERTIFICATES
+    ]
+    assert {("web", "certificate"), ("api", "certificate"), ("hub", "certificate"), ("speech", "ca")} <= set(doors)
+    for section, key in doors:
+        config = msgspec.convert({section: {key: cert}}, Config)
+        assert [(one.what, one.level) for one in _certificates(config)] == [(f"{section}.{key}", "warning")]

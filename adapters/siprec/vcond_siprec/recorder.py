@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -160,7 +160,7 @@ class Recorder:
             self._host.dropped("session", why.value)
         with ExitStack() as all_the_same:  # whatever fails of it: the rest is done
             all_the_same.callback(self._media.rest, list(call.session.lines))
-            all_the_same.callback(call.session.end, self._host.clock.now())
+            all_the_same.callback(_end_of(call, why, self._host.clock.now()))
             if call.session.recording is not None:
                 for part in (DIALOG, SESSION):
                     call.session.recording.keep(self._host.clock.now(), part + dialog.id.local_tag, "")
@@ -272,6 +272,12 @@ def _alone(host: AdapterHost, call: Call) -> Iterator[None]:
         if not call.mistaken:
             call.mistaken = True
             mistake(host, "a recording session", why)
+
+
+def _end_of(call: Call, why: End, now: Instant) -> Callable[[], None]:
+    """What ends its session; one that was not refreshed was over when it was heard last, and nobody said so."""
+    since = call.session.silence.since(call.session.lines) if why is End.EXPIRED else None
+    return partial(call.session.end, now) if since is None else partial(call.session.lose, since)
 
 
 def _lost_since(call: Call, config: SiprecConfig, now: Instant) -> Instant | None:

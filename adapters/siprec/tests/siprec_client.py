@@ -169,6 +169,8 @@ class Client(asyncio.DatagramProtocol):
         self.address = "127.0.0.1"
         """Where its phones are, as it says."""
         self.tag = ""
+        self.branch = ""
+        """Of its latest request."""
         self.cseq = 1
         self.replies: asyncio.Queue[Reply] = asyncio.Queue()
         self.transport: asyncio.DatagramTransport | None = None
@@ -190,17 +192,20 @@ class Client(asyncio.DatagramProtocol):
         self.send(method, body, kind)
         reply = await asyncio.wait_for(self.replies.get(), 10)
         if method == "INVITE":
-            self.send("ACK", ack, "application/sdp" if ack else "", to_tag=reply.headers["to"].partition(";tag=")[2])
+            to_tag = reply.headers["to"].partition(";tag=")[2]
+            branch = "" if reply.status == 200 else self.branch  # of a refusal it is a part of the same transaction
+            self.send("ACK", ack, "application/sdp" if ack else "", to_tag=to_tag, branch=branch)
             if reply.status == 200:
-                self.tag = reply.headers["to"].partition(";tag=")[2]
+                self.tag = to_tag
         return reply
 
-    def send(self, method: str, body: bytes = b"", kind: str = "", *, to_tag: str = "") -> None:
+    def send(self, method: str, body: bytes = b"", kind: str = "", *, to_tag: str = "", branch: str = "") -> None:
         host, port = self.transport.get_extra_info("sockname")
         tag = to_tag or self.tag
+        self.branch = branch or f"z9hG4bK{next(COUNT)}"
         lines = [
             f"{method} sip:srs@127.0.0.1:{self.port} SIP/2.0",
-            f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{next(COUNT)}",
+            f"Via: SIP/2.0/UDP {host}:{port};branch={self.branch}",
             f"From: {self.sender};tag=from-{self.call_id}",
             f"To: <sip:srs@127.0.0.1>{f';tag={tag}' if tag else ''}",
             f"Call-ID: {self.call_id}",

@@ -17,10 +17,12 @@ class Message(NamedTuple):
 def message(name: str) -> Message:
     """``shapes/01``, ``opensips/10.5-plain-01``, ``jambonz/default-invite``: the file whose name begins so."""
     (file,) = DATA.glob(f"{name}*")
-    raw = file.read_bytes()
-    head, _, body = raw.partition(
-        b"\r\n\r\n" if file.suffix == ".sip" else b"\n\n" if b"Content-Type" in raw else b"\n"
-    )
+    return message_of(file.read_bytes(), text=file.suffix != ".sip")
+
+
+def message_of(raw: bytes, *, text: bool = False) -> Message:
+    """What bytes say. ``text``: what jambonz handed to its SIP, with line feeds and something of its own before it."""
+    head, _, body = raw.partition(b"\r\n\r\n" if not text else b"\n\n" if b"Content-Type" in raw else b"\n")
     headers = []
     for line in head.decode("latin-1").splitlines()[1:]:
         key, colon, value = line.partition(":")

@@ -11,7 +11,7 @@ import struct
 from contextlib import asynccontextmanager
 
 import numpy as np
-from pylibsrtp import Policy, Session
+from srtp_by_hand import ByHand
 
 from vcond.call.events import BUTTONS
 from vcond.media.codecs import Codec, encode
@@ -20,7 +20,7 @@ from vcond.testing.sounds import find, voice
 from vcond.testing.time import run_virtual
 from vcond_siprec import SiprecAdapter, SiprecConfig
 from vcond_siprec.keys import SUITES, Crypto
-from vcond_siprec.srtp import PROFILES
+from vcond_siprec.libsrtp import WIDE, session
 
 FRAME = 160
 BURST = 5
@@ -80,8 +80,8 @@ class Leg:
     def encrypt(self, *, told: bool = True) -> None:
         """With a new key, which the next offer tells, or not."""
         crypto = Crypto("1", self.suite, secrets.token_bytes(SUITES[self.suite]))
-        profile = getattr(Policy, PROFILES[self.suite])
-        self.srtp = Session(Policy(key=crypto.key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+        tag = WIDE.get(self.suite, 0)  # what libsrtp is made to do shall be understood by others
+        self.srtp = ByHand(crypto.key, tag) if tag else session(crypto, inbound=False)
         self.crypto = crypto if told else self.crypto
 
     def lines(self) -> str:

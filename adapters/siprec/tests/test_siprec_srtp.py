@@ -16,7 +16,7 @@ from vcond_siprec import srtp
 from vcond_siprec.keys import SUITES
 from vcond_siprec.sdp import read
 
-SHA80 = "AES_CM_128_HMAC_SHA1_80"
+SHA80, SHA256 = "AES_CM_128_HMAC_SHA1_80", "AES_256_CM_HMAC_SHA1_80"
 KEY = "session ses-1"
 
 
@@ -35,7 +35,7 @@ def heard(host, call, party, seed) -> bool:
     return find(voice(seed, 1.0), host.audio(call, party, rate=8000))[0] > 0.95
 
 
-@pytest.mark.parametrize("suite", sorted(srtp.PROFILES))
+@pytest.mark.parametrize("suite", sorted(SUITES))
 def test_what_is_encrypted_is_decrypted_and_answered_with_a_key_of_ours(suite):
     async def main():
         async with serving() as (host, client):
@@ -70,10 +70,11 @@ def test_what_another_key_encrypted_is_counted_and_not_heard():
     run_virtual(main())
 
 
-def test_a_new_key_in_a_later_offer_is_used_from_then_on():
+@pytest.mark.parametrize("suite", [SHA80, SHA256])
+def test_a_new_key_in_a_later_offer_is_used_from_then_on(suite):
     async def main():
         async with serving() as (host, client):
-            one = client(Leg("1", suite=SHA80))
+            one = client(Leg("1", suite=suite))
             before = await one.invite(metadata(ALICE))
             await speak(one, 1)
             one.legs[0].encrypt()
@@ -87,16 +88,34 @@ def test_a_new_key_in_a_later_offer_is_used_from_then_on():
     run_virtual(main())
 
 
+def test_a_later_offer_may_be_of_another_suite():
+    async def main():
+        async with serving() as (host, client):
+            one = client(Leg("1", suite=SHA80))
+            await one.invite(metadata(ALICE))
+            await speak(one, 1)
+            one.legs[0].suite = SHA256
+            one.legs[0].encrypt()
+            after = await one.invite()
+            assert read(after.body).lines[0].cryptos[0].suite == SHA256
+            await speak(one, 2)
+            await one.bye()
+            call = await over(host)
+            assert [heard(host, call, 0, 1), heard(host, call, 0, 2)] == [True, True]
+
+    run_virtual(main())
+
+
 def test_a_line_without_a_key_that_can_be_used_is_refused_and_never_answered_in_clear(monkeypatch):
     async def main():
         async with serving() as (_, client):
             one = client("1")
-            key = base64.b64encode(bytes(SUITES["AES_256_CM_HMAC_SHA1_80"])).decode()
+            key = base64.b64encode(bytes(30)).decode()
             head = "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/SAVP 0\r\n"
-            for crypto in ("", f"a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:{key}\r\n"):
+            for crypto in ("", f"a=crypto:1 F8_128_HMAC_SHA1_80 inline:{key}\r\n"):
                 reply = await one.request("INVITE", (head + crypto).encode(), "application/sdp")
                 assert (reply.status, reply.body) == (488, b"")
-            monkeypatch.setattr(srtp, "available", lambda: False)
+            monkeypatch.setattr(srtp, "suites", frozenset)
             two = client(Leg("1", suite=SHA80))
             assert (await two.invite(metadata(ALICE))).status == 488
 

@@ -8,10 +8,11 @@ from typing import ClassVar, Final
 
 from vcond.media.rtp.ports import RtpPorts
 from vcond.sdk import decoding
-from vcond.sdk.contract import AdapterHost, ConfigError, Finding
+from vcond.sdk.contract import AdapterHost, ConfigError, Finding, how_to_install
 from vcond.sdk.tls import Served
 from vcond.sip.server import SipServer
 from vcond.sip.settings import Settings
+from vcond_siprec import libsrtp
 from vcond_siprec.body import METADATA, SDP
 from vcond_siprec.check import check
 from vcond_siprec.config import SiprecConfig
@@ -39,6 +40,12 @@ class SiprecAdapter:
     async def run(self, host: AdapterHost) -> None:
         """Serve until cancelled. What goes on then is written down: see ``restart``."""
         await decoding.load()
+        if lacking := await asyncio.to_thread(libsrtp.lacking):
+            host.log.warning(
+                "audio that is encrypted with these suites will be refused: the installed pylibsrtp does not give them",
+                suites=lacking,
+                hint=f"{how_to_install('siprec')}; or let clients offer other suites",
+            )
         pause = AGAIN
         while True:
             try:

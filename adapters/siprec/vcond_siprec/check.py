@@ -12,7 +12,7 @@ from vcond.sdk.addresses import is_loopback
 from vcond.sdk.contract import ConfigError, Finding, how_to_install
 from vcond.sdk.decoding import LIBRARY, available
 from vcond.sdk.tls import Served
-from vcond_siprec import dtls, srtp
+from vcond_siprec import dtls, libsrtp
 from vcond_siprec.config import SiprecConfig
 
 WIDE: Final = 16
@@ -129,7 +129,12 @@ def _codecs() -> Finding:
 
 
 def _encryption() -> Finding:
-    if srtp.available():
+    if lacking := libsrtp.lacking():
+        detail = (
+            f"offers with keys (RTP/SAVP) are accepted, but not {lacking}: the installed pylibsrtp does not give them"
+        )
+        return Finding("warning", "SRTP", detail, f"{how_to_install('siprec')}; or let clients offer other suites")
+    if libsrtp.available():
         also = ", and with DTLS" if dtls.available() else f"; those with DTLS not: {how_to_install('webrtc')}"
         return Finding("ok", "SRTP", f"offers with keys (RTP/SAVP) are accepted{also}")
     detail = "offers with keys (RTP/SAVP) are refused: pylibsrtp is not installed"

@@ -1,37 +1,23 @@
-"""SRTP (RFC 3711, RFC 7714): datagrams are decrypted between a port and its receiver. By pylibsrtp, where it is installed."""
+"""SRTP: datagrams are decrypted between a port and its receiver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
 from vcond.media.rtp.formats import Format
 from vcond.media.rtp.receiver import Address, Owner, RtpReceiver
 from vcond.media.rtp.together import side_by_side
 from vcond.sdk.contract import Instant
 from vcond_siprec.keys import Crypto
+from vcond_siprec.libsrtp import session, suites
 from vcond_siprec.sdp import Line
-
-PROFILES: Final = {
-    "AES_CM_128_HMAC_SHA1_80": "SRTP_PROFILE_AES128_CM_SHA1_80",
-    "AES_CM_128_HMAC_SHA1_32": "SRTP_PROFILE_AES128_CM_SHA1_32",
-    "AEAD_AES_128_GCM": "SRTP_PROFILE_AEAD_AES_128_GCM",
-    "AEAD_AES_256_GCM": "SRTP_PROFILE_AEAD_AES_256_GCM",
-}
-"""What pylibsrtp calls a suite. It has none for AES_256_CM."""
-
-
-@cache
-def available() -> bool:
-    """Whether pylibsrtp is installed."""
-    return find_spec("pylibsrtp") is not None
 
 
 def choose(line: Line) -> Crypto | None:
     """The first key of a line whose suite we have; None when there is none."""
-    return next((one for one in line.cryptos if one.suite in PROFILES), None) if available() else None
+    return next((one for one in line.cryptos if one.suite in suites()), None)
 
 
 class SecureReceiver(RtpReceiver[Instant]):
@@ -43,12 +29,12 @@ class SecureReceiver(RtpReceiver[Instant]):
         self.undecrypted = 0
         """Datagrams that were not encrypted with that key, were changed on the way, or came twice."""
         self._theirs = theirs
-        self._session: Any = None if theirs is None else _session(theirs)
+        self._session: Any = None if theirs is None else session(theirs, inbound=True)
 
     def rekey(self, theirs: Crypto) -> None:
         """Another key from now on; stragglers of the old one are counted as undecrypted."""
         if theirs != self._theirs:
-            self._theirs, self._session = theirs, _session(theirs)
+            self._theirs, self._session = theirs, session(theirs, inbound=True)
 
     def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Instant]]) -> None:
         """Take several, encrypted, in the order of their arrival."""
@@ -91,15 +77,5 @@ def _wrong() -> tuple[type[Exception], ...]:
 
 def sealer(ours: Crypto) -> Callable[[bytes], bytes]:
     """What encrypts our reports, with our key. One for each key: another one would begin its count of them anew."""
-    from pylibsrtp import Policy, Session
-
-    profile = getattr(Policy, PROFILES[ours.suite])
-    session: Any = Session(Policy(key=ours.key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
-    return lambda report: bytes(session.protect_rtcp(report))
-
-
-def _session(theirs: Crypto) -> Any:
-    from pylibsrtp import Policy, Session
-
-    profile = getattr(Policy, PROFILES[theirs.suite])
-    return Session(Policy(key=theirs.key, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=profile))
+    protect = session(ours, inbound=False).protect_rtcp
+    return lambda report: bytes(protect(report))

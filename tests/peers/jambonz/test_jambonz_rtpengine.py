@@ -38,8 +38,13 @@ async def talk(phones, *seeds, seconds=2.0) -> list[int]:
 
 @pytest.mark.parametrize(
     ("suite", "protocol"),
-    [("", "RTP/AVP"), ("AES_CM_128_HMAC_SHA1_80", "RTP/SAVP"), ("", "UDP/TLS/RTP/SAVP")],
-    ids=["plain", "sdes", "dtls"],
+    [
+        ("", "RTP/AVP"),
+        ("AES_CM_128_HMAC_SHA1_80", "RTP/SAVP"),
+        ("AES_256_CM_HMAC_SHA1_80", "RTP/SAVP"),
+        ("", "UDP/TLS/RTP/SAVP"),
+    ],
+    ids=["plain", "sdes", "sdes of 256 bits", "dtls"],
 )
 async def test_both_phones_are_recorded_what_is_said_in_a_pause_is_not_and_keys_are_known(tmp_path, suite, protocol):
     phones = [Leg(None, suite=suite, burst=1) for _ in range(2)]
@@ -67,6 +72,7 @@ async def test_both_phones_are_recorded_what_is_said_in_a_pause_is_not_and_keys_
             await phone.stop()
     (call,) = host.calls
     assert re.findall(r"^m=audio \d+ (\S+)", recorder.answers[0], re.MULTILINE) == [protocol] * 2
+    assert re.findall(r"^a=crypto:\d+ (\S+)", recorder.answers[0], re.MULTILINE) == [suite] * 2 * bool(suite)
     assert [party.told.tel or party.told.sip for party in call.state.parties] == ["+15550100", "+15550199"]
     lines = [(CALLER, CALLEE).index(tag) for tag in recorder.tags]
     assert sorted(lines) == [0, 1]

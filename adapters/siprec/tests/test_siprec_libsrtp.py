@@ -83,10 +83,13 @@ def without(request, monkeypatch):
         monkeypatch.setitem(sys.modules, "pylibsrtp._binding", None)
     else:
         monkeypatch.setattr(libsrtp, "AES_256", [99, 46])
-    libsrtp.suites.cache_clear()
+    tried = (libsrtp.suites, libsrtp._can_open)
+    for one in tried:
+        one.cache_clear()
     yield
     monkeypatch.undo()
-    libsrtp.suites.cache_clear()
+    for one in tried:
+        one.cache_clear()
 
 
 @pytest.mark.usefixtures("without")

@@ -1,15 +1,18 @@
 """Sessions of libsrtp, which encrypt and decrypt (RFC 3711, RFC 6188, RFC 7714). By pylibsrtp, where it is installed.
 
 pylibsrtp has no name for AES_256_CM, but the library in it has the cipher: a policy of AES_CM_128 is given its number and
-length. That goes past what pylibsrtp promises, so the suites are only had where known packets come out right.
+length. And its ``unprotect`` copies each packet twice, where libsrtp decrypts in place. Both goes past what pylibsrtp
+promises: it is only done where known packets come out right (decisions 0004 and 0007).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
+from vcond.media.rtp.together import Opener
 from vcond_siprec.keys import SUITES, Crypto
 
 PROFILES: Final = {
@@ -77,6 +80,43 @@ def session(crypto: Crypto, *, inbound: bool) -> Any:
     if crypto.suite in WIDE:
         _widen(policy, WIDE[crypto.suite])
     return Session(policy)
+
+
+def in_place(of: Any) -> Opener | None:
+    """What decrypts RTP for an inbound session of pylibsrtp where it lies, without its copies; None where that cannot be had."""
+    return _opener(of) if _can_open() else None
+
+
+def _opener(of: Any) -> Opener:
+    """As pylibsrtp's ``Session.unprotect``, but with one length for all packets, and no buffer of its own."""
+    from pylibsrtp._binding import ffi, lib
+
+    unprotect, context, length = lib.srtp_unprotect, of._srtp, ffi.new("int *")  # noqa: SLF001 - see the module's text
+
+    def opened(buffer: memoryview, sizes: Sequence[int], slot: int) -> list[int]:
+        if max(sizes) > slot or len(sizes) * slot > len(buffer):
+            raise ValueError("datagrams that reach over the end of their buffer")
+        at, inner = ffi.from_buffer(buffer, require_writable=True), context[0]
+        left: list[int] = []
+        for size in sizes:
+            length[0] = size
+            left.append(-1 if unprotect(inner, at, length) else length[0])
+            at += slot
+        return left
+
+    return opened
+
+
+@cache
+def _can_open() -> bool:
+    """Whether a packet comes out right in that way."""
+    crypto, clear = Crypto("", "AES_CM_128_HMAC_SHA1_80", _KEY[:30]), _RTP[0]
+    try:
+        sealed = bytearray(session(crypto, inbound=False).protect(clear))
+        left = _opener(session(crypto, inbound=True))(memoryview(sealed), [len(sealed)], len(sealed))
+    except Exception:  # noqa: BLE001 - of names that are not public anything can come
+        return False
+    return left == [len(clear)] and sealed.startswith(clear)
 
 
 def _widen(policy: Any, tag: int) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from vcond.media.rtp.formats import Format
 from vcond.media.rtp.receiver import Address, Owner, RtpReceiver
-from vcond.media.rtp.together import side_by_side
+from vcond.media.rtp.together import Opener, Together, side_by_side
 from vcond.sdk.contract import Instant
 from vcond_siprec.keys import Crypto
-from vcond_siprec.libsrtp import session, suites
+from vcond_siprec.libsrtp import in_place, session, suites
 from vcond_siprec.sdp import Line
+
+RTCP: Final = bytes(range(192, 224))
+"""Second bytes of its packets (RFC 5761 section 4)."""
 
 
 def choose(line: Line) -> Crypto | None:
@@ -29,22 +32,39 @@ class SecureReceiver(RtpReceiver[Instant]):
         self.undecrypted = 0
         """Datagrams that were not encrypted with that key, were changed on the way, or came twice."""
         self._theirs = theirs
-        self._session: Any = None if theirs is None else session(theirs, inbound=True)
+        self._session: Any = None
+        self._opener: Opener | None = None
+        if theirs is not None:
+            self._use(theirs)
 
     def rekey(self, theirs: Crypto) -> None:
         """Another key from now on; stragglers of the old one are counted as undecrypted."""
         if theirs != self._theirs:
-            self._theirs, self._session = theirs, session(theirs, inbound=True)
+            self._theirs = theirs
+            self._use(theirs)
+
+    def _use(self, theirs: Crypto) -> None:
+        self._session = session(theirs, inbound=True)
+        self._opener = in_place(self._session)
 
     def feed_all(self, datagrams: Sequence[tuple[bytes, Address, Instant]]) -> None:
         """Take several, encrypted, in the order of their arrival."""
         if self._session is None:
             self.undecrypted += len(datagrams)
             return
+        if type(datagrams) is Together and self._opener is not None and _all_rtp(datagrams):
+            opened = datagrams.opened(self._opener)
+            self.undecrypted += len(datagrams) - len(opened)
+            super().feed_all(opened)
+        else:
+            self._singly(datagrams)
+
+    def _singly(self, datagrams: Sequence[tuple[bytes, Address, Instant]]) -> None:
+        """The same for what is not side by side, is RTCP in part, or cannot be decrypted where it lies."""
         clear: list[tuple[bytes, Address, Instant]] = []
         unprotect, wrong = self._session.unprotect, _wrong()
         for datagram, address, arrived in datagrams:
-            if len(datagram) > 1 and 192 <= datagram[1] <= 223:  # RTCP (RFC 5761 section 4)
+            if len(datagram) > 1 and datagram[1] in RTCP:
                 super().feed_all(side_by_side(clear))
                 clear = []
                 self.control(datagram, address, arrived)
@@ -65,6 +85,10 @@ class SecureReceiver(RtpReceiver[Instant]):
             super().control(said, address, arrived)
         else:
             self.undecrypted += 1
+
+
+def _all_rtp(datagrams: Together[Instant]) -> bool:
+    return len(datagrams.seconds().translate(None, RTCP)) == len(datagrams)
 
 
 @cache

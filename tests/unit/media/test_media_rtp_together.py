@@ -57,6 +57,31 @@ def test_a_plain_run_is_handed_on_as_a_whole(form, wholes):
     assert wholes == [True, True]
 
 
+TAG = b"good"
+
+
+def opener(buffer, sizes, slot):
+    """Takes a tag away from each; what has none is nothing."""
+    ends = [at * slot + size for at, size in enumerate(sizes)]
+    good = [buffer[end - len(TAG) : end] == TAG for end in ends]
+    return [size - len(TAG) if well else -1 for size, well in zip(sizes, good, strict=True)]
+
+
+def test_what_is_opened_where_it_lies_is_handed_on_as_a_whole(wholes):
+    turns = [stream(0, 1), stream(1, 9), stream(10, 10)]
+    sealed = [[(datagram + TAG, *more) for datagram, *more in turn] for turn in turns]
+    assert outcome(sealed, lambda turn: together(turn).opened(opener)) == outcome(turns)
+    assert wholes == [True, True]
+
+
+def test_what_cannot_be_opened_is_left_out():
+    came = together([(b"one" + TAG, HERE, 1), (b"two", HERE, 2), (TAG, THERE, 3), (b"three" + TAG, THERE, 4)])
+    assert came.seconds() == b"nwoh"
+    assert len(came) == 4
+    assert list(came.opened(opener)) == [(b"one", HERE, 1), (b"", THERE, 3), (b"three", THERE, 4)]
+    assert list(together([(b"two", HERE, 2)]).opened(opener)) == []
+
+
 CHANGES = {
     "marked": lambda one: (rtp(5, 5 * FRAME, marker=True), *one[1:]),
     "padded": lambda one: (rtp(5, 5 * FRAME, bytes(FRAME - 1) + b"\x05", first=0xA0), *one[1:]),

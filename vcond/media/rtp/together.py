@@ -6,10 +6,10 @@ object for each. Whoever wants them one by one has them as a sequence. Pure: ``r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any, Final, Generic, overload
+from typing import Any, Final, Generic, TypeAlias, overload
 
 from vcond.media.placement.clocks import Moment
 from vcond.media.rtp.packets import HEADER, MAX_DATAGRAM, Address
@@ -18,6 +18,10 @@ SLOT: Final = MAX_DATAGRAM
 """Bytes from one datagram to the next."""
 SHAPES: Final = 256
 """Lengths and counts whose way of being read is remembered."""
+LATE: Final = "datagrams that were not looked at in time"
+
+Opener: TypeAlias = Callable[[memoryview, Sequence[int], int], list[int]]
+"""Decrypts datagrams where they lie, of these sizes and as many bytes apart; says what is left of each, -1 for what is none."""
 
 
 class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
@@ -48,6 +52,25 @@ class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
         said = _packets(self.size, self._slot, len(self._sizes)).unpack_from(self._buffer)
         return said[::6], said[1::6], said[2::6], said[3::6], said[4::6], said[5::6]
 
+    def seconds(self) -> bytes:
+        """The second byte of each, which says what a packet is."""
+        return bytes(self._buffer[1 : len(self._sizes) * self._slot : self._slot])
+
+    def opened(self, opener: Opener) -> Sequence[tuple[bytes, Address, Moment]]:
+        """The same after it was decrypted where it lies, without what ``opener`` could not open; as it was they are gone.
+
+        Raises ValueError when they were not looked at in time.
+        """
+        if not self._buffer:
+            raise ValueError(LATE)
+        left = opener(self._buffer, self._sizes, self._slot)
+        self._apart = None
+        if -1 in left:
+            self._sizes, self.size = [max(size, 0) for size in left], 0
+            return [one for one, size in zip(self._each(), left, strict=True) if size >= 0]
+        self._sizes, self.size = left, left[0] if left.count(left[0]) == len(left) else 0
+        return self
+
     def over(self) -> None:
         """The buffer is used again: who did not look yet comes too late, and is told so by a ValueError."""
         self._buffer = memoryview(b"")
@@ -72,7 +95,7 @@ class Together(Sequence[tuple[bytes, Address, Moment]], Generic[Moment]):
         if self._apart is None:
             buffer, sizes, slot = self._buffer, self._sizes, self._slot
             if not buffer:
-                raise ValueError("datagrams that were not looked at in time")
+                raise ValueError(LATE)
             copies: Sequence[bytes]
             if 0 < self.size <= slot:
                 copies = _datagrams(self.size, slot, len(sizes)).unpack_from(buffer)

@@ -207,7 +207,7 @@ def reading(file: Path) -> Iterator[None]:
         raise ConfigError("is not UTF-8 text: save it as UTF-8", str(file)) from None
     except RecursionError:
         raise ConfigError("has lists nested too deep for a configuration", str(file)) from None
-    except (OSError, tomllib.TOMLDecodeError) as why:
+    except (OSError, ValueError) as why:  # TOMLDecodeError is one, and a number of thousands of digits
         raise ConfigError(str(why), str(file)) from None
 
 
@@ -233,7 +233,7 @@ def _nested(keys: list[str], value: object) -> dict[str, Any]:
 def _toml_value(text: str) -> object:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

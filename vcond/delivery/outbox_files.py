@@ -107,7 +107,7 @@ def check_body(uuid: str, body: bytes) -> None:
         raise ValueError("not a uuid in its canonical form")
     try:
         head = msgspec.json.decode(body, type=_Head)
-    except msgspec.DecodeError as why:
+    except (ValueError, RecursionError) as why:
         raise ValueError("not a JSON object") from why
     if head.uuid not in {None, uuid}:
         raise ValueError("the vCon has another uuid inside")

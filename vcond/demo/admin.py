@@ -60,7 +60,7 @@ class Admin:
                 return _status(await answer.read()).listen
         except (aiohttp.ClientError, TimeoutError) as why:
             raise UnreachableError(f"the daemon does not answer on its admin socket: {type(why).__name__}") from why
-        except msgspec.DecodeError as why:
+        except (ValueError, RecursionError) as why:
             raise ProtocolError("the daemon's status cannot be read") from why
 
     async def page_link(self) -> str:
@@ -69,7 +69,7 @@ class Admin:
             query = {"roles": "watch,read,operate"}
             async with self._session.post("http://vcond/v1/page-link", params=query, timeout=TIMEOUT) as answer:
                 return _link(await answer.read()).url if answer.ok else ""
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return ""
 
     @asynccontextmanager
@@ -94,5 +94,5 @@ async def _captions(stream: aiohttp.StreamReader) -> AsyncIterator[CaptionEvent]
             yield _caption(line)
     except aiohttp.ClientError as why:
         raise UnreachableError(f"the live captions stopped: {type(why).__name__}") from why
-    except (msgspec.DecodeError, LineTooLong, ValueError) as why:  # ValueError: a long line in an older aiohttp
+    except (LineTooLong, ValueError, RecursionError) as why:  # ValueError: a long line in an older aiohttp
         raise ProtocolError("a caption event cannot be read") from why

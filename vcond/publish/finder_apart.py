@@ -76,7 +76,7 @@ class ApartFinder:
                     "a finder takes too long and was ended: what it was shown is not delivered where its redacted form is to go",
                     finder=self.name, seconds=self._limit, hint="ask its author; or take it out of redaction.finders, then vcond outbox retry",
                 )  # fmt: skip
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             why = "its process gives no answer that can be read"
             self._apart.end()
         raise FinderError(f"finder {self.name!r} failed: {why}; nothing is taken for redacted")

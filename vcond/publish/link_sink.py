@@ -91,7 +91,7 @@ class LinkSink:
             answer = msgspec.msgpack.decode(told, type=Answer)
         except ApartError as none:
             raise self._no_answer(record.uuid, str(none)) from None
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             await asyncio.to_thread(self._apart.end)
             raise self._no_answer(record.uuid, "its process gives no answer that can be read") from None
         if answer.error:

@@ -93,7 +93,7 @@ def opened(line: bytes, opens: Opens | None = None) -> Head:
         head = msgspec.json.decode(line, type=Head)
         if opens is not None and opens(found, parse_rfc3339(head.at)) != line:
             raise ValueError("it is not what was signed")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ValueError("no head of a ledger") from None
     except VcondError as why:
         raise ValueError(f"its signature does not hold: {why}") from None

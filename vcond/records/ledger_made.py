@@ -47,7 +47,7 @@ def bases_of(document: Document) -> Iterator[Basis]:
         if isinstance(body, str):
             try:
                 body = msgspec.json.decode(body)
-            except msgspec.MsgspecError:
+            except (ValueError, RecursionError):
                 continue
         if not isinstance(body, dict) or not isinstance(body.get("lawful_basis"), str):
             continue

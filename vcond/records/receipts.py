@@ -30,7 +30,7 @@ def readable(body: bytes) -> bool:
     """Whether it is one of ours, as far as that shows without its signature."""
     try:
         return isinstance(msgspec.json.decode(body), dict)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -44,7 +44,7 @@ class RecordFiles(Generic[T]):
                 found[path.stem] = msgspec.json.decode(self._files.read(path, LARGEST), type=self._kind)
             except FileNotFoundError:
                 continue  # the daemon removed it just now
-            except (OSError, msgspec.DecodeError) as why:
+            except (OSError, ValueError, RecursionError) as why:
                 damaged[path.stem] = str(why.strerror) if isinstance(why, OSError) else DAMAGED
         return found, damaged
 

@@ -69,7 +69,7 @@ class Glance(msgspec.Struct):
         found = []
         for one in _each(self.raw_analysis, _Analysis):
             if one.type == TYPE:
-                with suppress(msgspec.MsgspecError, RecursionError):
+                with suppress(ValueError, RecursionError):
                     found.append(msgspec.json.decode(one.body, type=Spoken))
         return found
 
@@ -87,10 +87,10 @@ def text_of(value: Any) -> str:
 def _each(raw: msgspec.Raw, kind: type[T]) -> list[T]:
     """Of a list all, in their places; of one that is not as it should be, as others may write it, nothing is known."""
     found: list[T] = []
-    with suppress(msgspec.MsgspecError):
+    with suppress(ValueError, RecursionError):
         for one in msgspec.json.decode(raw, type=list[msgspec.Raw]):
             try:
                 found.append(msgspec.json.decode(one, type=kind))
-            except (msgspec.MsgspecError, RecursionError):
+            except (ValueError, RecursionError):
                 found.append(kind())
     return found

@@ -189,7 +189,7 @@ def _objects(top: _Top, name: str, kind: type[T], wrong: list[Problem]) -> list[
         return []
     try:
         found: list[T] = msgspec.json.decode(raw, type=list[kind])  # type: ignore[valid-type]  # a type at run time
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         wrong.append(Problem("list_type", ("body", name), "Input should be a valid list of dictionaries"))
         return []
     return found
@@ -200,7 +200,7 @@ def _value(raw: msgspec.Raw, most: int = LONGEST) -> Any:
     view = memoryview(raw)
     if not view.nbytes or view.nbytes > most:
         return None
-    with suppress(msgspec.MsgspecError, RecursionError):
+    with suppress(ValueError, RecursionError):
         return msgspec.json.decode(raw)
     return None
 
@@ -214,7 +214,7 @@ def _values(item: msgspec.Struct) -> dict[str, Any]:
 def _analysis(one: _Analysis) -> dict[str, Any]:
     """Vendor and product, and which engines a WTF transcript names."""
     made = {name: value for name in ("vendor", "product") if isinstance(value := _value(getattr(one, name)), str)}
-    with suppress(msgspec.MsgspecError, RecursionError):
+    with suppress(ValueError, RecursionError):
         engines = _value(msgspec.json.decode(one.body, type=_Transcript).metadata.options.engines)
         if isinstance(engines, list):
             return {**made, "body": {"metadata": {"options": {"engines": engines}}}}
@@ -235,7 +235,7 @@ def _tags(attachments: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for one in attachments:
         body = one["body"] if one["purpose"] == "tags" else None
         if isinstance(body, str):
-            with suppress(msgspec.MsgspecError, RecursionError):
+            with suppress(ValueError, RecursionError):
                 body = msgspec.json.decode(body)
         if isinstance(body, dict):
             yield from ((name, value) for name, value in body.items() if isinstance(value, str))

@@ -94,7 +94,7 @@ class Ari:
         body = await self._ask("GET", "asterisk/modules", what="modules")
         try:
             return msgspec.json.decode(body, type=list[Mapping[str, object]])
-        except msgspec.DecodeError as why:
+        except (ValueError, RecursionError) as why:
             raise ProtocolError("not a list of modules") from why
 
     async def channels(self) -> list[wire.Channel]:
@@ -298,7 +298,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
 def _mapping(body: bytes) -> Mapping[str, object]:
     try:
         return msgspec.json.decode(body, type=dict[str, object])
-    except msgspec.DecodeError as why:
+    except (ValueError, RecursionError) as why:
         raise ProtocolError("not a JSON object") from why
 
 

@@ -221,7 +221,7 @@ def from_json(body: bytes) -> Event:
     """An event in JSON. Raises ProtocolError when it is none."""
     try:
         event = _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         event = _from_odd_json(body)
     return _checked(event)
 

@@ -246,9 +246,10 @@ def test_a_hold_that_holds_nothing_is_refused(tmp_path: Path, reason: str, until
     assert holds(tmp_path).all() == []
 
 
-def test_a_hold_whose_record_is_damaged_holds(tmp_path: Path, capsys):
+@pytest.mark.parametrize("damaged", [b"{", b'{"call":"a","reason":"\xff","since":1}', b'{"x":' + b"[" * 100_000])
+def test_a_hold_whose_record_is_damaged_holds(tmp_path: Path, capsys, damaged: bytes):
     holds(tmp_path).put(A, "case 7")
-    (tmp_path / "holds" / f"{A}.json").write_bytes(b"{")
+    (tmp_path / "holds" / f"{A}.json").write_bytes(damaged)
     assert holds(tmp_path).calls() == [A]
     assert "the record of a legal hold cannot be read" in capsys.readouterr().out
 

@@ -244,6 +244,22 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
         unpacked(tmp_path, special(kind))
 
 
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_cannot_be_unpacked_is_the_archives_fault(tmp_path: Path, how: int) -> None:
+    made = packed({"a": bytes(range(256)) * 20}, top="", compression=how)
+    begin = 30 + len("a")  # of what is packed, behind its header
+    with pytest.raises(ProtocolError, match="not a valid zip archive"):
+        unpacked(tmp_path, made[:begin] + b"\xff" * 12 + made[begin + 12 :])
+
+
+def test_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    made = packed({"a": b"x"}, top="")
+    header = made.index(b"PK\1\2")
+    nameless = made[: header + 28] + b"\0\0\1\0" + made[header + 32 :]  # what was its name is an extra field now
+    with pytest.raises(ProtocolError):
+        unpacked(tmp_path, nameless)
+
+
 def test_bombs_are_refused_before_they_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = packed({"a": bytes(80 << 20)}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ProtocolError, match="too many bytes"):

@@ -134,7 +134,7 @@ def _own(headers: Mapping[str, str], answer: bytes) -> bytes | None:
         return None
     try:
         return bytes(msgspec.json.decode(answer, type=_Own).detail)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -150,7 +150,7 @@ def _changed(status: int, own: bytes | None) -> str | None:
         return None
     try:
         errors = msgspec.json.decode(own, type=list[_Error])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     parts = [_part(error) for error in errors]
     return next(filter(None, parts), "") if parts else None
@@ -310,5 +310,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(value[:9])
     try:
         return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -253,7 +253,7 @@ def _clocks(headers: Mapping[str, str], now: datetime) -> list[Seen]:
     """Whether its clock and ours are apart, by the header ``Date`` (RFC 9110 section 6.6.1)."""
     try:
         apart = (parsedate_to_datetime(headers.get("Date", "")) - now).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
     if abs(apart) < APART:
         return []
@@ -265,7 +265,7 @@ def _clocks(headers: Mapping[str, str], now: datetime) -> list[Seen]:
 def _json(answer: bytes) -> Any:
     try:
         return msgspec.json.decode(answer)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -273,5 +273,5 @@ def _is_echo(uuid: str, answer: bytes) -> bool:
     """Of ``POST /vcon``: what was stored must be what was sent."""
     try:
         return msgspec.json.decode(answer, type=_Echo).uuid == uuid
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False

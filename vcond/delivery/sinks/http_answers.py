@@ -85,5 +85,5 @@ def _is_object(answer: Answer) -> bool:
         return False
     try:
         return isinstance(msgspec.json.decode(answer.body), dict)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False

@@ -65,7 +65,7 @@ def _body(attachment: dict[str, Any]) -> Any:
     """Its tags; an empty array where there is none that can be read."""
     body = attachment.get("body")
     if isinstance(body, str):
-        with suppress(msgspec.DecodeError):
+        with suppress(ValueError, RecursionError):
             body = msgspec.json.decode(body)
     return body if isinstance(body, (list, dict)) else []
 

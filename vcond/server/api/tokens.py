@@ -79,7 +79,7 @@ class Tokens:
             kept = msgspec.json.decode(self._whole.read(self._file, LARGEST), type=list[Token])
         except FileNotFoundError:
             return
-        except (OSError, msgspec.MsgspecError) as why:
+        except (OSError, ValueError, RecursionError) as why:
             told = why.strerror if isinstance(why, OSError) else "it is damaged"
             self.trouble = f"cannot read {self._file}: {told}; move it away and make new tokens"
             return

@@ -414,7 +414,7 @@ def _answer(message: str | bytes) -> Answer:
     """Raises ProtocolError, without a word of what was said. The GPU server ends with an empty message."""
     try:
         return _ANSWER.decode(message) if message else Answer(text="")
-    except (msgspec.MsgspecError, UnicodeError):
+    except (ValueError, RecursionError):
         raise ProtocolError("unexpected answer of the speech server") from None
 
 

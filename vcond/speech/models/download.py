@@ -117,7 +117,7 @@ class Download:
         """Bytes that are here and can be kept."""
         try:
             origin = msgspec.json.decode(self._beside.read_bytes(), type=Origin)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError):
             return 0
         self._validator = origin.validator
         return self._size() if origin.url == self.url and origin.validator else 0

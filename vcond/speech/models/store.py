@@ -106,7 +106,7 @@ def manifest(folder: Path) -> Manifest | None:
     """What was installed into a model's folder; None = it was not us."""
     try:
         return msgspec.json.decode(WholeFiles(Files()).read(folder / MANIFEST, MOST_TOLD), type=Manifest)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from vcond.base.errors import ProtocolError, StorageError
 
@@ -18,6 +21,10 @@ SMALL = 64 << 20
 """Up to here a high ratio is no bomb."""
 BLOCK = 1 << 20
 ENCRYPTED = 0x1
+BROKEN: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What the standard library raises for an archive that is none, whichever way its members are packed."""
 
 
 def unzip(archive: Path, folder: Path, *, free: int = MOST_BYTES) -> None:
@@ -34,9 +41,11 @@ def unzip(archive: Path, folder: Path, *, free: int = MOST_BYTES) -> None:
             folder.mkdir(mode=0o755)
             for member, path in members:
                 _write(opened, member, folder / path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, RuntimeError) as why:
+    except BROKEN as why:
         raise ProtocolError(f"{archive.name} is not a valid zip archive: {type(why).__name__}") from why
     except OSError as why:
+        if why.errno is None:  # bz2 says so of its data
+            raise ProtocolError(f"{archive.name} is not a valid zip archive: {why}") from why
         raise StorageError(f"cannot unpack to {folder}: {why.strerror or type(why).__name__}") from why
 
 
@@ -48,6 +57,8 @@ def _checked(opened: zipfile.ZipFile, size: int) -> Iterator[tuple[zipfile.ZipIn
     total = sum(info.file_size for info in infos)
     if total > MOST_BYTES or (total > SMALL and total > MOST_RATIO * size):
         raise ProtocolError("the archive unpacks to too many bytes")
+    if not all(info.filename for info in infos):
+        raise ProtocolError("the archive holds a file without a name")
     paths = [(info, _path(info)) for info in infos if not info.is_dir()]
     tops = {path.parts[0] for _, path in paths}
     strip = len(tops) == 1 and all(len(path.parts) > 1 for _, path in paths)

@@ -221,5 +221,5 @@ def _printable(text: str) -> str:
 def _decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes, what: str) -> T:
     try:
         return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise ProtocolError(f"not a {what} of the speech queue") from None

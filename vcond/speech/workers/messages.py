@@ -189,7 +189,7 @@ def request(body: bytes) -> Request:
     """A message to a worker. Raises ProtocolError, without a word of what was in it."""
     try:
         message: Request = _REQUESTS.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise ProtocolError("not a request") from None
     return message
 
@@ -198,7 +198,7 @@ def answer(body: bytes) -> Answer:
     """A message of a worker. Raises ProtocolError, without a word of what was in it."""
     try:
         message: Answer = _ANSWERS.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise ProtocolError("not an answer") from None
     return message
 

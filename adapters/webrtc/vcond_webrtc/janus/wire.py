@@ -155,7 +155,7 @@ def decode(message: str | bytes) -> Envelope:
     """Raises ProtocolError for what is no message of Janus."""
     try:
         return _envelope.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as why:
+    except (ValueError, RecursionError) as why:
         raise ProtocolError(f"not a Janus message ({type(why).__name__})") from None
 
 
@@ -163,7 +163,7 @@ def decode_info(message: str | bytes) -> Info:
     """Raises ProtocolError."""
     try:
         return _info.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as why:
+    except (ValueError, RecursionError) as why:
         raise ProtocolError(f"not Janus server information ({type(why).__name__})") from None
 
 
@@ -172,7 +172,7 @@ def answer(what: str, envelope: Envelope) -> Answer:
     refused(what, envelope)
     try:
         found = _answer.decode(envelope.plugindata.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as why:
+    except (ValueError, RecursionError) as why:
         raise ProtocolError(f"{what}: not an answer of the VideoRoom plugin ({type(why).__name__})") from None
     if found.error_code:
         raise JanusError(what, found.error_code)

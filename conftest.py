@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import os
 import random
 import subprocess
@@ -38,6 +39,12 @@ BUSY: Final = (
 """Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""
 FUZZ_SECONDS: Final = 180.0
 """For all fuzz tests together, in equal shares."""
+HANG: Final = 1.0
+"""Seconds of the processor that no input of a fuzz test takes."""
+SETTLED: Final = 1000
+"""Rounds after which what a fuzz test needs is there."""
+GROWTH: Final = 32 << 20
+"""Bytes by which its process may grow from there."""
 
 hypothesis.settings.register_profile(
     "house", deadline=None, print_blob=True, max_examples=50
@@ -132,32 +139,82 @@ def pytest_report_header() -> str:
 
 
 class Fuzz:
-    """A test's share of the time, as rounds; each has a seed that follows from the run's seed and the test's name."""
+    """A test's share of the time, as rounds; each has a seed that follows from the run's seed and the test's name.
 
-    def __init__(self, name: str, seconds: float | None, shares: int) -> None:
+    No input may take ``HANG`` seconds of the processor (of a round of several: on average), nor the process grow by ``GROWTH`` bytes after the first ``SETTLED``.
+    """
+
+    def __init__(self, name: str, seconds: float | None, shares: int, inputs: int | None = None) -> None:
+        """``inputs``: how many there shall be, however long it takes, unless ``seconds`` end it before."""
         self.name, self.seed = name, os.environ["VCOND_FUZZ_SEED"]
-        self.endless = seconds is not None
+        self.endless = seconds is not None or inputs is not None
+        self.inputs = inputs or 0
         self.until = time.monotonic() + (FUZZ_SECONDS if seconds is None else seconds) / shares
+        if inputs is not None and seconds is None:
+            self.until = math.inf
+        self.told = ""
+        """What there was to measure; empty before the first round is over."""
 
-    def rounds(self, most: int) -> Iterator[random.Random]:
-        """At least one, then more until the time is used up; without VCOND_FUZZ_SECONDS ``most`` at most."""
-        done = 0
+    def rounds(self, most: int, each: int = 1) -> Iterator[random.Random]:
+        """At least one of ``each`` inputs, then more until the time or the inputs are used up; else ``most`` at most."""
+        done, slowest, slow, settled = 0, 0.0, 0, 0
+        begun = time.process_time()
         while not done or (time.monotonic() < self.until and (self.endless or done < most)):
+            if self.inputs and done * each >= self.inputs:
+                break
             done += 1
-            yield random.Random(f"{self.seed} {self.name} {done}")
+            chance = random.Random(f"{self.seed} {self.name} {done}")
+            before = time.process_time()
+            yield chance
+            took = time.process_time() - before
+            if took > slowest and done > 1:  # the first one imports
+                slowest, slow = took, done
+            if done == SETTLED:
+                settled = resident()
+        grown = resident() - settled if settled else 0
+        rate = done * each / max(time.process_time() - begun, 1e-6)
+        self.told = (
+            f"{done * each:,} inputs, {rate:,.0f} for a second of a processor, "
+            f"the slowest {'round' if each > 1 else 'one'} {slowest * 1000:.0f} ms (number {slow})"
+            + (f", grown by {grown >> 10:,} kB" if settled else "")
+        )
+        assert slowest < HANG * each, self.told
+        assert grown < GROWTH, self.told
 
     def examples(self, most: int, test: Callable[[], Any]) -> None:
         """Run a test made with ``hypothesis.given``, without settings of its own, for ``most`` examples in rounds of 20."""
         test = hypothesis.settings(
             max_examples=20, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
         )(test)
-        for chance in self.rounds(-(-most // 20)):
+        for chance in self.rounds(-(-most // 20), 20):
             hypothesis.seed(chance.getrandbits(64))(test)()
 
 
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.fixture
-def fuzz(request: pytest.FixtureRequest) -> Fuzz:
+def fuzz(request: pytest.FixtureRequest) -> Iterator[Fuzz]:
     """The rounds of a test marked ``fuzz``."""
     shares = sum(item.get_closest_marker("fuzz") is not None for item in request.session.items)
-    seconds = os.environ.get("VCOND_FUZZ_SECONDS")
-    return Fuzz(request.node.nodeid, None if seconds is None else float(seconds), max(shares, 1))
+    seconds, inputs = os.environ.get("VCOND_FUZZ_SECONDS"), os.environ.get("VCOND_FUZZ_INPUTS")
+    made = Fuzz(
+        request.node.nodeid,
+        None if seconds is None else float(seconds),
+        max(shares, 1),
+        int(inputs) if inputs else None,
+    )
+    yield made
+    request.node.user_properties.append(("fuzz", made.told))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each fuzz test did, when it was asked for by numbers."""
+    if "VCOND_FUZZ_INPUTS" not in os.environ:
+        return
+    for report in terminalreporter.stats.get("", []):
+        for kind, told in report.user_properties if report.when == "teardown" else ():
+            if kind == "fuzz":
+                terminalreporter.write_line(f"{report.nodeid}: {told}")

@@ -1,9 +1,9 @@
-"""Documents changed at random, to see that nothing but the documented errors comes of what others write."""
+"""Documents and bytes changed at random, to see that nothing but the documented errors comes of what others write."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any, Final
@@ -35,6 +35,28 @@ def changed(document: dict[str, Any], chance: Random, odd: tuple[Any, ...]) -> d
         elif isinstance(holder, dict) or key < len(holder):
             holder[key] = copy.deepcopy(chance.choice(odd))
     return made
+
+
+def spoiled(data: bytes, chance: Random, pieces: Sequence[bytes]) -> bytes:
+    """Bytes with up to ``MOST`` changes: some cut out, doubled or replaced, one of ``pieces`` put in, or the end cut off.
+
+    Numbers come from ``random()``, which is the cheapest that it has: a million of these are made in seconds.
+    """
+    draw = chance.random
+    for _ in range(1 + int(draw() * MOST)):
+        at, how = int(draw() * (len(data) + 1)), draw()
+        until = at + int(draw() ** 3 * 60)
+        if how < 0.45:
+            data = data[:at] + pieces[int(draw() * len(pieces))] + data[until if how < 0.2 else at :]
+        elif how < 0.65:
+            data = data[:at] + bytes((int(draw() * 256),)) + data[at + 1 :]
+        elif how < 0.8:
+            data = data[:at] + data[until:]
+        elif how < 0.95:
+            data = data[:until] + data[at:]
+        else:
+            data = data[:at]
+    return data
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from fskit import Ears, events
+from fskit import Ears, events, raw
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from vcond.sdk.contract import Instant
+from vcond.sdk.contract import Instant, ProtocolError
+from vcond.testing.changed import spoiled
 from vcond.testing.host import MemoryHost
 from vcond.testing.time import NOON, ManualClock
 from vcond_freeswitch.config import Config
-from vcond_freeswitch.events import HEADERS, Event
+from vcond_freeswitch.events import HEADERS, Event, decode
 from vcond_freeswitch.tracker import ChannelTracker
+from vcond_freeswitch.wire import Decoder
 
 SOURCES = ("blind_transfer_by_callee.json", "blind_transfer_by_caller.json", "attended_transfer.json", "conference.json",
            "queue_callcenter.json", "hold_unhold.json", "dtmf.json", "uuid_transfer_api.json")  # fmt: skip
@@ -63,6 +67,28 @@ def tell(told: list[Event], step: int = 20_000_000) -> MemoryHost:
     for call in host.calls:
         host.state_from_events(call)
     return host
+
+
+WIRE = [
+    raw(f"{name}.{form}.s2c.bin") for name in ("basic", "hold_unhold", "callerid_latin1") for form in ("json", "plain")
+]
+FRAMES = [frame for data in WIRE for frame in Decoder().feed(data)]
+PIECES = [
+    b"\n", b"\n\n", b"\0", b"\xff", b"{", b"[" * 3000, b'{"a":' * 2000, b'"', b"%0a", b"%", b"Content-Length: 5\n", b"Content-Length: -1\n",
+    b"Content-Type: text/event-json\n", b"Event-Name: X\n", b"9" * 400, b"null", b"\\ud800", b"ARRAY::a|:b",
+]  # fmt: skip
+
+
+@pytest.mark.fuzz
+def test_what_comes_on_the_wire_is_frames_and_events_or_breaks_the_protocol(fuzz):
+    for chance in fuzz.rounds(20_000):
+        frame = chance.choice(FRAMES)
+        with suppress(ProtocolError):
+            event = decode(frame._replace(body=spoiled(frame.body, chance, PIECES)), ("a", "consent"))
+            assert event.name
+        if chance.random() < 0.05:
+            with suppress(ProtocolError):
+                Decoder().feed(spoiled(chance.choice(WIRE)[:6000], chance, PIECES))
 
 
 @pytest.mark.fuzz

@@ -1,6 +1,7 @@
 """Made-up input: bytes, messages that were changed, and requests in any order."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sip_kit import SDP, TCP, UDP, Table, request, status, tag
 from vcond.sip.application import Answer
 from vcond.sip.messages import MAX_BODY, MAX_HEAD, MalformedError, Request, read
 from vcond.sip.stream import StreamReader
+from vcond.testing.changed import spoiled
 
 DATA = [file.read_bytes() for file in sorted((Path(__file__).parent / "data").glob("*.sip"))]
 PIECES = [
@@ -76,6 +78,22 @@ def test_messages_that_were_changed(fuzz):
         if isinstance(message, Request):
             assert message.cseq.method == message.method
             assert message.via.host
+
+
+@pytest.mark.fuzz
+def test_datagrams_and_streams_are_read_or_malformed(fuzz):
+    """As a datagram, and with whatever was before it on the same stream, cut anywhere."""
+    reader = StreamReader()
+    for chance in fuzz.rounds(20_000):
+        data = spoiled(chance.choice(DATA), chance, PIECES)
+        with suppress(MalformedError):
+            read(data)
+        if reader.broken:
+            reader = StreamReader()
+        cut = int(chance.random() * len(data))
+        for piece in (data[:cut], data[cut:]):
+            reader.feed(piece)
+            assert len(reader._buffer) <= MAX_HEAD + MAX_BODY + len(piece)
 
 
 METHODS = ["INVITE", "INVITE", "ACK", "ACK", "BYE", "CANCEL", "UPDATE", "INFO", "OPTIONS", "REGISTER"]

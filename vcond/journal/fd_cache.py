@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import resource
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -26,8 +28,7 @@ class FdCache:
     def __init__(self, files: Files, limit: int) -> None:
         self._files, self._limit = files, limit
         self._open: OrderedDict[str, int] = OrderedDict()
-        self.pinned = ""
-        """Path of a file that another thread uses: it is not closed for others."""
+        self._pinned = ""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -42,6 +43,16 @@ class FdCache:
             pass
         fd = self._open[path] = self._opened(path, create=create)
         return fd
+
+    @contextmanager
+    def pinned(self, path: str) -> Iterator[int]:
+        """A descriptor that another thread uses: it is not closed for others, and one at a time. Raises OSError."""
+        fd = self.get(path)
+        self._pinned = path
+        try:
+            yield fd
+        finally:
+            self._pinned = ""
 
     def held(self, path: str) -> int | None:
         """Its descriptor, if it is open."""
@@ -74,7 +85,7 @@ class FdCache:
 
     def _give_up(self) -> bool:
         """Close the one that was not used for the longest time. Whether there was one."""
-        path = next((path for path in self._open if path != self.pinned), None)
+        path = next((path for path in self._open if path != self._pinned), None)
         if path is not None:
             self._close(self._open.pop(path))
         return path is not None

@@ -39,6 +39,11 @@ class Folder:
         self.after: Log | None = None
         """A log that must be on the disk before this folder's log says more, or goes: the call that took this one."""
 
+    def taken(self) -> bool:
+        """Whether its names are to be synced now; those that are made from now on are for the next time."""
+        dirty, self.dirty = self.dirty and not self.gone, False
+        return dirty
+
 
 class Name(NamedTuple):
     """A file's name in a folder."""

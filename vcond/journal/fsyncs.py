@@ -26,14 +26,17 @@ class Fsyncs:
         queue: WriteQueue,
         due: deque[Track],
         write: Callable[[FileBuffer], None],
+        room: Callable[[], bool],
         clock: Callable[[], float],
         *,
         apart: bool,
     ) -> None:
-        """``due``: tracks that wait for their turn; ``write``: for one that can be written. If not ``apart`` all wait for each fsync."""
+        """``due``: tracks that wait for their turn; ``write``: for one that can be written, as long as there is ``room`` to keep it for
+        an fsync that fails. If not ``apart`` all wait for each fsync.
+        """
         self.later: Final[list[FileBuffer]] = []
         """What came meanwhile and can be written when it is over."""
-        self._queue, self._due, self._write, self._clock = queue, due, write, clock
+        self._queue, self._due, self._write, self._room, self._clock = queue, due, write, room, clock
         self._item: FileBuffer | Folder | None = None
         self._asked: SimpleQueue[_Asked | None] | None = SimpleQueue() if apart else None
         if self._asked is not None:
@@ -44,20 +47,20 @@ class Fsyncs:
         """Whether one is being made: what is written now is written meanwhile."""
         return self._item is not None
 
-    def make(self, item: FileBuffer | Folder, sync: Callable[[], None], room: Callable[[], bool]) -> None:
-        """Return when ``sync`` has. There is ``room`` as long as what is written may be kept for an fsync that fails. Raises OSError."""
+    def make(self, item: FileBuffer | Folder, sync: Callable[[], None]) -> None:
+        """Return when ``sync`` has. Raises OSError."""
         if self._asked is None:
             sync()
             return
         done: Future[None] = Future()
-        done.add_done_callback(lambda _: self._queue.wake())
+        done.add_done_callback(self._wake)
         self._item = item
         self._asked.put((done, sync))
         try:
             while not done.done():
-                if room():
-                    self._write_what_came(room)
-                self._queue.wait(done.done, writes=room())
+                if self._room():
+                    self._write_what_came()
+                self._queue.sleep(None, done.done, writes=self._room())
         finally:
             self._item = None
         done.result()
@@ -74,14 +77,18 @@ class Fsyncs:
             self._asked.put(None)
             self._asked = None
 
-    def _write_what_came(self, room: Callable[[], bool]) -> None:
+    def _wake(self, _: Future[None]) -> None:
+        with self._queue.ready:
+            self._queue.ready.notify()
+
+    def _write_what_came(self) -> None:
         """But for the file that is synced, and for what must have something else on the disk first."""
         logs, tracks, _ = self._queue.collect(self._clock(), commands=False)
         due = (*logs, *self._due, *tracks)
         self._due.clear()
         for buffer in due:
             first = buffer.prerequisites or (isinstance(buffer, Log) and buffer.folder.after is not None)
-            if first or buffer is self._item or not room():
+            if first or buffer is self._item or not self._room():
                 self.later.append(buffer)
             else:
                 self._write(buffer)

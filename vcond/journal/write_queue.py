@@ -29,6 +29,10 @@ class Command(Protocol):
         """It will not be done, for a fault of ours."""
 
 
+Due = tuple[list[FileBuffer], list[Track], deque[Command]]
+"""Files to be written at once, tracks whose turn it is, and what was asked."""
+
+
 class WriteQueue:
     """What waits for the writer. ``limit`` bounds the bytes held in memory; only audio is ever turned away.
 
@@ -44,7 +48,8 @@ class WriteQueue:
         self.audio_due: float | None = None
         self._clock, self._report = clock, report
         self._lock = threading.Lock()
-        self._ready = threading.Condition(self._lock)
+        self.ready = threading.Condition(self._lock)
+        """Told when the writer has something to do."""
         self._prompt: list[FileBuffer] = []
         self._tracks: list[Track] = []
         self._commands: deque[Command] = deque()
@@ -92,7 +97,7 @@ class WriteQueue:
         with self._lock:
             if not self._closed:
                 self._commands.append(command)
-                self._ready.notify()
+                self.ready.notify()
                 return
         command.fail(StorageError("the store is closed"))
 
@@ -126,9 +131,9 @@ class WriteQueue:
 
     def collect(self, now: float, *, commands: bool = True) -> tuple[list[FileBuffer], list[Track], deque[Command]]:
         """What has something new to be written at once, tracks when they are due, and, if ``commands``, what was asked."""
-        asked: deque[Command] = deque()
         with self._lock:
             logs, self._prompt = self._prompt, []
+            asked: deque[Command] = deque()
             if commands:
                 asked, self._commands = self._commands, asked
             tracks: list[Track] = []
@@ -191,30 +196,15 @@ class WriteQueue:
             buffer.unsynced.clear()
             return size
 
-    def sleep(self, until: float | None) -> None:
-        """Wait for something to do, at most until the clock shows ``until``."""
+    def sleep(self, until: float | None, over: Callable[[], bool] | None = None, *, writes: bool = True) -> None:
+        """Wait for something to do, at most until the clock shows ``until``; or until something is ``over``, and for ``writes``."""
         with self._lock:
-            if self._prompt or self._commands:
+            if (self._prompt and writes) or (over() if over is not None else self._commands):
                 return
-            due = min((at for at in (until, self.audio_due) if at is not None), default=None)
+            due = min((at for at in (until, self.audio_due if writes else None) if at is not None), default=None)
             left = None if due is None else due - self._clock()
             if left is None or left > 0:
-                self._ready.wait(left)
-
-    def wait(self, over: Callable[[], bool], *, writes: bool) -> None:
-        """Wait until it is ``over``, which ``wake`` tells, or, if ``writes``, for something to write."""
-        with self._lock:
-            while not over() and not (writes and self._prompt):
-                due = self.audio_due if writes else None
-                left = None if due is None else due - self._clock()
-                if left is not None and left <= 0:
-                    return
-                self._ready.wait(left)
-
-    def wake(self) -> None:
-        """Something is over."""
-        with self._lock:
-            self._ready.notify()
+                self.ready.wait(left)
 
     # With the lock held.
 
@@ -222,7 +212,7 @@ class WriteQueue:
         if not buffer.queued:
             buffer.queued = True
             self._prompt.append(buffer)
-            self._ready.notify()
+            self.ready.notify()
 
     def _queue_track(self, track: Track) -> None:
         if not track.queued:
@@ -230,10 +220,10 @@ class WriteQueue:
             self._tracks.append(track)
             if self.audio_due is None:
                 self.audio_due = self._clock() + COALESCE
-                self._ready.notify()
+                self.ready.notify()
         if track.waiting >= PROMPT:
             self.audio_due = 0.0
-            self._ready.notify()
+            self.ready.notify()
 
     def _release(self, buffer: FileBuffer) -> Block:
         block = buffer.taken.popleft()

@@ -60,7 +60,7 @@ class Writer:
         self._due: deque[Track] = deque()
         self._unsynced: dict[FileBuffer | Folder, None] = {}
         self._kept = 0
-        self._fsyncs = Fsyncs(queue, self._due, self._write_soon, clock, apart=apart)
+        self._fsyncs = Fsyncs(queue, self._due, self._write_soon, lambda: self._kept <= queue.limit, clock, apart=apart)
         self._retries = Retries(queue, root.path, clock)
         self.attempt = self._retries.attempt
         self._round = SyncRound(self, self._unsynced, self._retries, clock, sync_interval)
@@ -148,31 +148,21 @@ class Writer:
         """Have what was written on the disk."""
         self._unsynced.pop(item, None)
         if isinstance(item, Folder):
-            self._sync_folder(item)
+            try:
+                if item.taken():
+                    self._fsyncs.make(item, partial(self.files.sync_folder, item.path))
+            except OSError:
+                self._mark(item)
+                raise
             return
         if not item.unsynced:
             return
         names = item.targets()
         with self.written_again(item, names):
             for name in names:
-                fd = self.fds.get(name.path)
-                self.fds.pinned = name.path
-                try:
-                    self._fsyncs.make(item, partial(self.files.sync, fd), self._has_room)
-                finally:
-                    self.fds.pinned = ""
+                with self.fds.pinned(name.path) as fd:
+                    self._fsyncs.make(item, partial(self.files.sync, fd))
         self.let_go(item)
-
-    def _sync_folder(self, folder: Folder) -> None:
-        """A name that is made meanwhile is for the next time."""
-        dirty, folder.dirty = folder.dirty and not folder.gone, False
-        if not dirty:
-            return
-        try:
-            self._fsyncs.make(folder, partial(self.files.sync_folder, folder.path), self._has_room)
-        except OSError:
-            self._mark(folder)
-            raise
 
     @contextmanager
     def written_again(self, buffer: FileBuffer, names: Sequence[Name]) -> Iterator[None]:
@@ -210,9 +200,6 @@ class Writer:
 
     # Inside.
 
-    def _has_room(self) -> bool:
-        return self._kept <= self.queue.limit
-
     def _prepare(self, buffer: FileBuffer) -> None:
         """What has to come first: other calls, links, repairs, what is to be gone."""
         if isinstance(buffer, Log) and buffer.folder.after is not None:
@@ -227,7 +214,7 @@ class Writer:
 
     def _bound_kept(self) -> None:
         """Sync earlier than planned when too much is kept in memory for it."""
-        while not self._has_room() and not self._fsyncs.busy:
+        while self._kept > self.queue.limit and not self._fsyncs.busy:
             item = next(item for item in self._unsynced if isinstance(item, FileBuffer))
             self.attempt(item, partial(self.sync, item), partial(self.settle, item))
 

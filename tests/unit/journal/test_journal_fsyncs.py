@@ -128,10 +128,10 @@ async def test_the_file_that_is_synced_is_not_closed_for_others(stores, disk, ca
 
 def test_what_is_pinned_is_given_up_for_nobody(tmp_path, disk):
     fds = FdCache(disk, 1)
-    kept = fds.get(str(tmp_path / "a"), create=True)
-    fds.pinned = str(tmp_path / "a")
-    fds.get(str(tmp_path / "b"), create=True)
-    fds.get(str(tmp_path / "c"), create=True)
-    assert fds.get(str(tmp_path / "a")) == kept
+    fds.get(str(tmp_path / "a"), create=True)
+    with fds.pinned(str(tmp_path / "a")) as kept:
+        fds.get(str(tmp_path / "b"), create=True)
+        fds.get(str(tmp_path / "c"), create=True)
+        assert fds.get(str(tmp_path / "a")) == kept
     assert disk.most_open == 2, "the one that is pinned, and one"
     fds.close()

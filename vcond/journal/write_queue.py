@@ -140,8 +140,7 @@ class WriteQueue:
             if self.audio_due is not None and now >= self.audio_due:
                 tracks, self._tracks = self._tracks, tracks
                 self.audio_due = None
-            if self._overflow and self.waiting < self.limit // 2:
-                self._overflow = False
+            self._overflow = self._overflow and self.waiting >= self.limit // 2
             metrics.journal_pending_bytes.set(self.waiting)
             return logs, tracks, asked
 
@@ -202,9 +201,7 @@ class WriteQueue:
             if (self._prompt and writes) or (over() if over is not None else self._commands):
                 return
             due = min((at for at in (until, self.audio_due if writes else None) if at is not None), default=None)
-            left = None if due is None else due - self._clock()
-            if left is None or left > 0:
-                self.ready.wait(left)
+            self.ready.wait(None if due is None else max(0.0, due - self._clock()))
 
     # With the lock held.
 

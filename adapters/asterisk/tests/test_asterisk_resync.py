@@ -108,6 +108,24 @@ def test_calls_of_an_earlier_run_are_taken_up_or_ended(script, tracker, host, ta
     assert second.faults == []
 
 
+def test_what_the_pbx_still_tells_of_channels_that_are_in_no_list_is_no_other_call(script, host, taps, lists):
+    """Attached in the moment in which a call of an earlier run ends: its channels are in no list, and their last events still come."""
+    script.call()
+    script.call(trunk="t2", agent="a2")
+    second = MemoryHost.after_crash(host)
+    script.tracker = fresh(second, taps)
+    resync(script.tracker, second, taps, **lists("a1", "t2", "a2"), at=second.clock.advance(MS), lost=None)
+    script.leave("bt1", "a1")
+    script.leave("bt2", "t2", "a2")
+    script.destroyed("a1", "t2", "a2", by="t2")
+    goes_on, ended = second.calls
+    assert (goes_on.over, ended.over) == (False, True)
+    assert len(goes_on.state.parties) == 2
+    script.destroyed("t1")
+    assert len(second.calls) == 2
+    assert second.faults == []
+
+
 def test_what_ended_while_nobody_watched_ends_when_it_was_last_heard(script, host, taps, lists):
     """Texts of what was captured come at the restart; the call and who left it were over by then."""
     script.call()

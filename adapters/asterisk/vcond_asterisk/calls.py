@@ -37,14 +37,13 @@ from vcond_asterisk.applications import (
     STAYING_APPS,
 )
 from vcond_asterisk.config import Config
+from vcond_asterisk.facts import AGAIN, fact_of, party_of_channel
 from vcond_asterisk.handed_on import HandedOn
 from vcond_asterisk.parties import CALLED, HIDDEN, address, called, is_hidden
 from vcond_asterisk.wire import CallerId, Channel
 
 OPEN_FOR: Final = 2 * SECOND
 """Longest time that it stays open what a leg that is alone is there for."""
-AGAIN: Final = ".again"
-"""Behind the name of a fact of a party that came back: of its latest leg, where that of the first is kept."""
 PATIENCE: Final = 6 * SECOND
 """How long a feature may wait for keys, and say that it failed: three times as long as Asterisk's own default."""
 SECRET: Final = 5
@@ -230,7 +229,7 @@ class Parties(sdk.Conversation[Leg]):
             self._name_roles(self.first, party, at)
         call = self.call
         others = (
-            {_fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
+            {fact_of(call, "uniqueid", known) for known in call.state.parties[party : party + 1]} if call else set()
         )
         leg.again = bool(others - {"", leg.channel})
         if not leg.runs_on:
@@ -256,7 +255,7 @@ class Parties(sdk.Conversation[Leg]):
         """
         assert self.call is not None
         for party in self.call.state.parties:
-            if party.here or _fact_of(self.call, "endpoint", party) != leg.name or self._taken(party.key, leg):
+            if party.here or fact_of(self.call, "endpoint", party) != leg.name or self._taken(party.key, leg):
                 continue
             if leg.inside or (leg.who.tel and leg.who.tel == party.who.tel):
                 return party.key
@@ -264,7 +263,7 @@ class Parties(sdk.Conversation[Leg]):
         if phone and not self._taken(phone, leg):
             return phone
         known = self.call.state.party_by_key(leg.channel)
-        same = known is None or _fact_of(self.call, "endpoint", known) == leg.name
+        same = known is None or fact_of(self.call, "endpoint", known) == leg.name
         return leg.channel if same else f"{leg.channel} {leg.name}"  # another phone took the channel over
 
     def _taken(self, key: str, leg: Leg) -> bool:
@@ -482,17 +481,5 @@ def _phone(leg: Leg) -> str:
     return f"{leg.name} {blake2s(number.encode(), digest_size=6).hexdigest()}" if number and not leg.hidden else ""
 
 
-def party_of_channel(call: LiveCall, channel: str) -> Party | None:
-    """The party that a channel was in a call: by the channel's id, which is its key or was noted as a fact."""
-    for fact in call.state.facts:
-        if fact.name in {"uniqueid", "uniqueid" + AGAIN} and fact.value == channel and fact.party is not None:
-            return call.state.parties[fact.party]
-    return call.state.party_by_key(channel)
-
-
 def _digits(text: str) -> str:
     return "".join(c for c in text if c.isdigit())
-
-
-def _fact_of(call: LiveCall, name: str, party: Party) -> str:
-    return next((f.value for f in call.state.facts if f.name == name and f.party == party.index), "")

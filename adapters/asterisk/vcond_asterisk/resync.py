@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vcond.sdk.contract import AdapterHost, Cause, Instant, LiveCall, Warned
-from vcond_asterisk.calls import Conversation, Taps, party_of_channel
+from vcond_asterisk.calls import Conversation, Taps
+from vcond_asterisk.facts import channels_of, party_of_channel
 from vcond_asterisk.parties import LOCAL
 from vcond_asterisk.tracker import ChannelTracker
 from vcond_asterisk.wire import Bridge, Channel
@@ -82,9 +83,15 @@ def _oldest_first(channel: Channel) -> tuple[bool, str, bool]:
 
 
 def take_up(tracker: ChannelTracker, host: AdapterHost, at: Instant) -> None:
-    """Let conversations that were found go on with calls that none has; end the rest of those."""
+    """Let conversations that were found go on with calls that none has; end the rest of those.
+
+    Channels of them that are not there are gone: what the PBX still tells of them is late, and no other call.
+    """
     ours = {conversation.call.uuid for conversation in tracker.conversations if conversation.call is not None}
     left = [call for call in (*host.unfinished(), *host.open_calls()) if call.uuid not in ours]
+    for channel in set().union(*map(channels_of, left)):
+        if not tracker.channels.wiring.knows(channel):
+            tracker.channels.wiring.went(channel)
     for conversation in tracker.conversations:
         if not conversation.waiting:
             continue

@@ -22,7 +22,8 @@ SEED = int(os.environ.get("VCOND_STORM_SEED", "13"))
 KEPT = 1.0
 """Most seconds of audio that a kill may cost, beside those by which the machine was late."""
 CLOCKS = 0.1
-"""Seconds between the kill and the moment at which the test says that it was: records are rounded, and know no better."""
+"""Seconds between the kill and the moment at which the test says that it was: records are rounded, and know no better. And what a
+machine that is late sends at once stands by as much ahead: the first frame of a stream had its place when it came."""
 SOCKETS = 1.0
 """Seconds of a stream that its sockets may hold, on a machine that has others to serve."""
 
@@ -69,7 +70,7 @@ def once(documents):
 
 def named(storm, originals):
     """Each kill of a call is in its record; what was captured until then is kept, but for a moment."""
-    late, count = [], 0
+    late, count, ahead = [], 0, CLOCKS + storm.site.late
     for kill in storm.kills:
         for uuid in kill.seen:
             told = report(originals[uuid])
@@ -77,7 +78,7 @@ def named(storm, originals):
                 continue  # it was over just before
             windows = [(moment(one["start"]), one["stop"] and moment(one["stop"])) for one in told["interruptions"]]
             around = [
-                start for start, stop in windows if start <= kill.at + CLOCKS and (stop is None or kill.at <= stop)
+                start for start, stop in windows if start <= kill.at + ahead and (stop is None or kill.at <= stop)
             ]
             assert around, (uuid, kill, windows)
             late.append(max(0.0, kill.at - max(around)))

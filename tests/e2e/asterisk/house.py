@@ -24,6 +24,8 @@ OWN, OTHER = 0.95, 0.2
 """Least correlation with what the party said, most with what another one said."""
 PUNCTUAL = 0.03
 """Seconds that this process or Asterisk may be late without a packet being late."""
+SLIP = 0.2
+"""Seconds of a party's audio, outside of what is said, that may be lost: a PBX that gets no processor for a moment drops frames of its own."""
 WITHIN = 120.0
 SECONDS = 2.5
 """Length of what is said."""

@@ -184,6 +184,14 @@ class Judged:
         """Values of a fact that stands in no field of its own."""
         return [fact["value"] for fact in self.attachment("vcond-facts") if fact["name"] == name]
 
+    def check_whole(self, most: float = house.SLIP) -> float:
+        """Nothing is lost but ``most`` seconds of a party, which the record says; how much it is."""
+        lacks = [party["seconds"]["lost"] for party in self.report["parties"]]
+        assert self.report["complete"] is not any(lacks), self.report["notes"]
+        assert self.report["warnings"] == []
+        assert max(lacks) <= most, self.report["notes"]
+        return max(lacks)
+
     def check_lengths(self) -> None:
         """Every party's audio is as long as the recording says (in whole milliseconds)."""
         lengths = {len(audio) for audio in self.audio.values()}

@@ -13,8 +13,7 @@ pytestmark = pytest.mark.peer
 CALLS = 20
 SECONDS = 2.5
 MOST = 1.0
-"""Seconds that a party may have lost, outside of what was said: a PBX that gets no processor for a moment while it sets up or
-ends twenty calls has no audio of that moment either, and the record must say so."""
+"""Seconds that may be lost of a party: the PBX sets up and ends twenty calls at once."""
 
 
 async def test_twenty_calls_at_once_are_twenty_vcons(site, judge):
@@ -49,14 +48,10 @@ async def test_twenty_calls_at_once_are_twenty_vcons(site, judge):
         own, others = record.check_voices({0: [first], 1: [second]}, SECONDS)
         voices.append(own)
         other = max(other, others)
-        lacks = [party["seconds"]["lost"] for party in record.report["parties"]]
-        assert record.report["complete"] is not any(lacks), record.report["notes"]
-        assert record.report["warnings"] == []
-        lost = max(lost, *lacks)
+        lost = max(lost, record.check_whole(MOST))
         record.check_lengths()
     print(f"worst correlation with the own voice {min(voices):.3f}, best with the other one {other:.3f}")
     print(f"lost of a party at most {lost:.2f} s")
-    assert lost <= MOST
 
 
 def cpu(pid: int) -> float:

@@ -85,7 +85,7 @@ def test_what_comes_on_the_wire_is_frames_and_events_or_breaks_the_protocol(fuzz
         frame = chance.choice(FRAMES)
         with suppress(ProtocolError):
             event = decode(frame._replace(body=spoiled(frame.body, chance, PIECES)), ("a", "consent"))
-            assert event.name
+            assert isinstance(event, Event)
         if chance.random() < 0.05:
             with suppress(ProtocolError):
                 Decoder().feed(spoiled(chance.choice(WIRE)[:6000], chance, PIECES))

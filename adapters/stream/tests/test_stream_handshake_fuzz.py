@@ -66,3 +66,9 @@ def test_webhooks_that_were_changed_are_vouched_for_or_not_and_read_or_refused(f
                 assert isinstance(Posted(asked(sent), body).form, list)
             else:
                 fields.message(body)
+
+
+@pytest.mark.parametrize("dialect", ["plivo", "vobiz"])
+def test_a_target_that_is_no_url_is_vouched_for_by_nobody(dialect):
+    secret, headers = GOOD[dialect]
+    assert VOUCH[dialect](asked(dict(headers), target="[half/of/an/address"), secret) is False

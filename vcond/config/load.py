@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -32,6 +33,8 @@ CREDSTORE = "/etc/credstore"
 """Where systemd takes credentials from (systemd.exec(5)). Commands that are run by hand, as root, read them there."""
 _REFERENCE = re.compile(r"\$\{(credential|file|env):([^}]+)\}")
 _PATH = re.compile(r" - at `\$(.*)`$")
+_URL = re.compile(r"(.*_)?url")
+"""Keys whose value is an address, in whichever section."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     referred: dict[str, str] = {}
     tree = _resolved(tree, environ, "", referred)
     with naming_files(origin):
+        _refuse_broken_urls(tree, "")
         return Loaded(in_force(convert(tree, Config, "")), origin, tuple(files), referred, twice)
 
 
@@ -256,6 +260,24 @@ def _refuse_written_pin(tree: Mapping[str, Any]) -> None:
         found = found.get(key) if isinstance(found, Mapping) else None
     if isinstance(found, str) and found and not re.fullmatch(r"\$\{(credential|file):[^}]+\}", found):
         raise ConfigError("must be by reference: ${credential:token-pin} or ${file:/path}", at)
+
+
+def _refuse_broken_urls(value: Any, at: str) -> None:
+    """Whoever takes an address apart later on can: of what ``urlsplit`` raises for it an operator would learn nothing."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            _refuse_broken_urls(item, f"{at}[{i}]")
+    for key, item in value.items() if isinstance(value, dict) else ():
+        where = f"{at}.{key}" if at else str(key)
+        if not (isinstance(item, str) and _URL.fullmatch(key)):
+            _refuse_broken_urls(item, where)
+            continue
+        try:
+            _ = urlsplit(item).port
+        except ValueError:
+            raise ConfigError(
+                "is no URL: an IPv6 address stands in [ ], a port is a number up to 65535", where
+            ) from None
 
 
 def _secret(kind: str, name: str, environ: Mapping[str, str], at: str) -> str:

@@ -11,6 +11,7 @@ from test_stream_events import taken as webhook
 from test_stream_trust import GOOD, asked
 
 from vcond.sdk.contract import ProtocolError
+from vcond.sdk.media_stream import names_body
 from vcond.testing.changed import spoiled
 from vcond_stream import fields
 from vcond_stream.trust import VOUCH
@@ -72,3 +73,4 @@ def test_webhooks_that_were_changed_are_vouched_for_or_not_and_read_or_refused(f
 def test_a_target_that_is_no_url_is_vouched_for_by_nobody(dialect):
     secret, headers = GOOD[dialect]
     assert VOUCH[dialect](asked(dict(headers), target="[half/of/an/address"), secret) is False
+    assert not names_body("[half/of/an/address?bodySHA256=00", b"")

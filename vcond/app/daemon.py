@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -187,6 +188,7 @@ def main(loaded: Loaded, clock_speed: float = 1.0) -> None:
     """``vcond run``: serve, leave. ``clock_speed`` is for demos. Raises OperatorError."""
     os.umask(0o077)
     no_core_files()
+    signal.signal(signal.SIGHUP, lambda *_: None)  # until it can be heeded: the configuration was read just now
     log.configure(loaded.config.vcond.log_level, loaded.config.vcond.log_format)
 
     async def serve() -> None:

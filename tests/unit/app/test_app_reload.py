@@ -1,5 +1,8 @@
-"""What a reload does not take is named, whatever the section."""
+"""What a reload does not take is named, whatever the section; one that comes too early ends nothing."""
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -20,3 +23,25 @@ def test_every_section_that_is_not_taken_is_named(name: str, monkeypatch: pytest
     reloader = lifecycle.Reloader(Loaded(old), parts, None)
     reloader._apply(Loaded(new))
     assert f"needs_restart=['{name}']" in capsys.readouterr().out
+
+
+EARLY = """
+import os, signal, sys
+from pathlib import Path
+from vcond.app import daemon
+from vcond.config import load
+
+class Starting(daemon.Daemon):
+    async def run(self):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+daemon.Daemon = Starting
+daemon.main(load(Path(sys.argv[1]), {}))
+"""
+
+
+def test_a_reload_that_is_asked_for_before_it_can_be_heeded_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "vcond.toml").write_text("[adapters.twilio]\n")
+    (tmp_path / "vcond.toml").chmod(0o600)
+    ran = subprocess.run([sys.executable, "-c", EARLY, str(tmp_path / "vcond.toml")], timeout=60, check=False)
+    assert ran.returncode == 0

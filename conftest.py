@@ -24,6 +24,7 @@ import structlog
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from vcond.testing.memory import resident
 from vcond.testing.time import VirtualLoop
 
 SLOW: Final = ("peer", "speech", "fuzz")
@@ -188,11 +189,6 @@ class Fuzz:
         )(test)
         for chance in self.rounds(-(-most // 20), 20):
             hypothesis.seed(chance.getrandbits(64))(test)()
-
-
-def resident() -> int:
-    """Bytes of memory that this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ MAY: dict[str, str] = {
     "vcond.speech.queue.audio": "an utterance in memory, for soundfile",
     "vcond.speech.vocabulary": MODEL,
     "vcond.testing.certificates": "what tests are made with",
+    "vcond.testing.memory": SYSTEM,
     "vcond.testing.time": SYSTEM,
     "vcond.speech.workers.worker": SYSTEM,
     "vcond_freeswitch.check": SYSTEM,

@@ -15,7 +15,6 @@ import json
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,6 +22,7 @@ import uvloop
 from bench_twilio import PATH, core, dial, frame, spoken
 from rounds import one_round
 
+from vcond.testing.memory import resident
 from vcond_twilio import TwilioAdapter, TwilioConfig
 
 GOAL = 300
@@ -33,11 +33,6 @@ PAUSE = 1.0
 """Seconds between two waves, for the server to look at itself."""
 LIMIT = 60.0
 """Seconds that all may take besides the calls."""
-
-
-def resident() -> float:
-    """kB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4.0
 
 
 async def serve(waves: int, at_once: int, seconds: float) -> None:
@@ -56,10 +51,10 @@ async def serve(waves: int, at_once: int, seconds: float) -> None:
         for _ in range(waves):
             await until(at_once)
             await asyncio.sleep(0.8 * seconds)
-            busy.append(resident())
+            busy.append(resident() / 1024)
             await until(0)
             await asyncio.sleep(PAUSE / 2)
-            idle.append(resident())
+            idle.append(resident() / 1024)
         print(json.dumps({"idle": idle, "busy": busy}), flush=True)
         task.cancel()
         await asyncio.wait([task])

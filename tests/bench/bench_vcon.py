@@ -23,6 +23,7 @@ import scenarios  # noqa: E402 - lies in a folder of the tests
 from vcond.base.time import Instant  # noqa: E402 - after the path
 from vcond.call import events as ev  # noqa: E402 - after the path
 from vcond.call.state import Call, fold  # noqa: E402 - after the path
+from vcond.testing.memory import resident  # noqa: E402 - after the path
 from vcond.vcon import BuildOptions, build, serialize, validate  # noqa: E402 - after the path
 from vcond.vcon.sealing.keys import load_signer  # noqa: E402 - after the path
 from vcond.vcon.sealing.sign import signed  # noqa: E402 - after the path
@@ -54,11 +55,6 @@ def long_call(minutes: float) -> tuple[Call, dict[int, Any]]:
         script.says(turn % 2, 1 + turn * 6, "word " * 12, each=0.3)
     scenarios.finish(script, (0, 1))
     return fold(script.events), script.audio
-
-
-def resident() -> int:
-    """Bytes of resident memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def one(call: Call, audio: dict[int, Any], limit: int | None, signer: Any, now: Instant) -> Row:

@@ -1,4 +1,4 @@
-"""All journals of a daemon: one folder, one writer thread, one lock."""
+"""All journals of a daemon: one folder, one writer thread and one that waits for the disk, one lock."""
 
 from __future__ import annotations
 

@@ -3,57 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Self
 from urllib.parse import urlsplit
 
 from vcond.sdk.websocket import PING
+from vcond.testing.line import Line
 from vcond.testing.sounds import find, voice
-
-
-class Line:
-    """What comes passes, until what is open dies: from then on it is taken and brought nowhere. New connections work."""
-
-    def __init__(self, url: str) -> None:
-        self._target = urlsplit(url).port
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._dead: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def die(self) -> None:
-        self._dead |= self._tasks
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, there = await asyncio.open_connection("127.0.0.1", self._target)
-        for one, other in ((reader, there), (back, writer)):
-            task = asyncio.create_task(self._pass(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                if asyncio.current_task() not in self._dead:
-                    writer.write(data)
-        except OSError:
-            pass
-        finally:
-            writer.close()
 
 
 def test_an_event_socket_that_is_open_and_dead_is_left_and_the_call_goes_on_in_the_same_record(world):
     async def main(one):
-        async with Line(one.pbx.url) as line:
+        async with Line(urlsplit(one.pbx.url).port) as line:
             one.config.url = line.url
             await one.start()
             caller, agent = await one.call()

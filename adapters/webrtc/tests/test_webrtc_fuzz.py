@@ -1,4 +1,4 @@
-"""What browsers, who pretends to be one, and Janus send: offers, fragments, tokens, messages, changed anywhere."""
+"""Offers, fragments, tokens and messages of Janus, changed anywhere: each is read or refused."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from vcond.demo import child
 from vcond.demo.call import RATE, Recording, demo_call
 from vcond.demo.player import Sids, opening, steps
 from vcond.media.codecs import Codec, decode
+from vcond.testing.memory import resident
 
 SPEED = 4
 """How much faster than people speak."""
@@ -128,7 +129,7 @@ def family(vcond: Running) -> tuple[int, list[int]]:
 
 def memory(pid: int) -> int:
     """Resident megabytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    return resident(pid) >> 20
 
 
 async def kill_workers(vcond: Running, every: float, killed: list[int]) -> None:

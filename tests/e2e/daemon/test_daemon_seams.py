@@ -8,63 +8,37 @@ import struct
 import subprocess
 from pathlib import Path
 from random import Random
-from typing import Self
 
 import pytest
 from daemon_kit import House
 
 from vcond.demo import child
+from vcond.testing.line import Line
 
 
-class Line:
-    """A line to the ingress: what passes comes late and in pieces, and it can be reset in a piece, or go dead."""
+class SlowLine(Line):
+    """A line to the ingress: what passes comes late and in pieces, and it can be reset in a piece."""
 
     def __init__(self, target: int, seed: int) -> None:
-        self.target, self.chance = target, Random(seed)
-        self.dead = False
-        self._open: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self.reset()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        super().__init__(target)
+        self._chance = Random(seed)
+        self._ways: set[asyncio.StreamWriter] = set()
 
     def reset(self) -> None:
         """Connections end without a goodbye (RST), whatever was on its way."""
-        for writer in [one for one in self._open if not one.is_closing()]:
+        for writer in [one for one in self._ways if not one.is_closing()]:
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        self._open.clear()
+        self._ways.clear()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, there = await asyncio.open_connection("127.0.0.1", self.target)
-        self._open += [writer, there]
-        for one, other in ((reader, there), (back, writer)):
-            task = asyncio.create_task(self._pass(one, other))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                while data:
-                    size = self.chance.randrange(1, 400)
-                    if not self.dead:
-                        writer.write(data[:size])
-                    data = data[size:]
-                    await asyncio.sleep(self.chance.choice([0, 0, 0, 0.002]))
-        except OSError:
-            pass
-        finally:
-            writer.close()
+    async def carry(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        self._ways.add(writer)
+        while data:
+            size = self._chance.randrange(1, 400)
+            writer.write(data[:size])
+            data = data[size:]
+            await asyncio.sleep(self._chance.choice([0, 0, 0, 0.002]))
 
 
 def port(base: str) -> int:
@@ -81,7 +55,7 @@ def kept(document: dict) -> float:
 
 async def test_a_stream_that_is_reset_inside_frames_goes_on_in_the_same_record(tmp_path: Path):
     house = House(tmp_path)
-    async with house.running() as vcond, Line(port(vcond.base), seed=1) as line:
+    async with house.running() as vcond, SlowLine(port(vcond.base), seed=1) as line:
         vcond.base, sids = line.url, None
         for _ in range(2):
             async with vcond.stream(sids) as stream:
@@ -99,11 +73,11 @@ async def test_a_stream_that_is_reset_inside_frames_goes_on_in_the_same_record(t
 
 async def test_a_stream_that_is_open_and_dead_ends_its_call_and_holds_up_no_other(tmp_path: Path):
     house = House(tmp_path, extra="idle_timeout = 1")
-    async with house.running() as vcond, Line(port(vcond.base), seed=2) as line:
+    async with house.running() as vcond, SlowLine(port(vcond.base), seed=2) as line:
         straight, vcond.base = vcond.base, line.url
         async with vcond.stream() as lost:
             await lost.play(1)
-            line.dead = True
+            line.die()
             vcond.base = straight
             async with vcond.stream() as stream:
                 await stream.play(1)

@@ -25,7 +25,7 @@ OWN, OTHER = 0.95, 0.2
 PUNCTUAL = 0.03
 """Seconds that this process or Asterisk may be late without a packet being late."""
 SLIP = 0.2
-"""Seconds of a party's audio, outside of what is said, that may be lost: a PBX that gets no processor for a moment drops frames of its own."""
+"""Seconds of a party's audio that may be lost: a PBX that gets no processor for a moment drops frames of its own."""
 WITHIN = 120.0
 SECONDS = 2.5
 """Length of what is said."""
@@ -151,9 +151,9 @@ class House:
                 self.farm.voice(f"{self.number}-{seed}", voice(seed, SECONDS))
                 group.create_task(phone.say(f"{self.number}-{seed}"))
 
-    def heard(self, call: MemoryCall, party: int, seed: int, *, seconds: float = SECONDS) -> float:
-        """How much of a voice is on a party's track."""
-        return likeness(voice(seed, seconds), self.host.audio(call, party))
+    def heard(self, call: MemoryCall, party: int, seed: int, *, seconds: float = SECONDS, spare: float = 0.0) -> float:
+        """How much of a voice is on a party's track; ``spare`` seconds of it may be lost."""
+        return likeness(voice(seed, seconds), self.host.audio(call, party), spare)
 
     @property
     def least(self) -> float:
@@ -165,7 +165,7 @@ class House:
         everything = {seed for seeds in said.values() for seed in seeds}
         figures = {}
         for party, seeds in said.items():
-            own = min(self.heard(call, party, seed) for seed in seeds)
+            own = min(self.heard(call, party, seed, spare=SLIP) for seed in seeds)
             other = max((self.heard(call, party, seed) for seed in everything - set(seeds)), default=0.0)
             figures[party] = (round(own, 3), round(other, 3))
         print("correlations (own, other) by party:", figures)

@@ -206,7 +206,7 @@ class Judged:
     def check_voices(self, said: dict[int, list[int]], seconds: float = SECONDS) -> tuple[float, float]:
         """Each party said its seeds and nobody else's; the worst figures."""
         everything = {seed for seeds in said.values() for seed in seeds}
-        own = [likeness(voice(s, seconds), self.audio[p]) for p, seeds in said.items() for s in seeds]
+        own = [likeness(voice(s, seconds), self.audio[p], house.SLIP) for p, seeds in said.items() for s in seeds]
         other = [
             likeness(voice(seed, seconds), self.audio[party])
             for party, seeds in said.items()
@@ -230,11 +230,12 @@ class Judged:
             began, said = site.played(seed), voice(seed, PHRASE)
             for a, b, side in ((began, min(began + PHRASE, gap[0]), 0), (max(began, gap[1]), began + PHRASE, 1)):
                 first, last = round((a - began) * RATE), round((b - began) * RATE)
-                if last - first < RATE // 2:
+                if last - first < RATE:
                     continue  # too little of it is left to be found
                 place = round((a - self.start) * RATE)
                 around = slice(max(0, place - RATE), place + last - first + RATE)
-                score, lag = likeness(said[first:last], audio[around]), find(said[first:last], audio[around])[1]
+                score = likeness(said[first:last], audio[around], house.SLIP)
+                lag = find(said[first:last], audio[around])[1]
                 assert score >= OWN, (party, seed, side, score)
                 late.append((around.start + lag - place) / RATE)
                 scores.append(score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -41,24 +42,27 @@ def stored(root: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(root.rglob("*")) if file.is_file())
 
 
-def likeness(said: Pcm, heard: Pcm) -> float:
+def likeness(said: Pcm, heard: Pcm, spare: float = 0.0) -> float:
     """Correlation of a ``voice`` with what was heard, -1 to 1, both at 8 kHz.
 
     Asterisk puts 20 ms of digital silence, which no ``voice`` has, into a tap for each packet that a phone sends late:
     on a busy machine that happens, and says nothing of vcond. So silence is left out. What is missing or is somebody
     else's lowers the result.
+
+    spare: seconds that a PBX which got no processor may have dropped: so much of what fits worst is left out.
     """
-    return piecewise(said, without_silence(heard), RATE)
+    return piecewise(said, without_silence(heard), RATE, spare)
 
 
-def piecewise(said: Pcm, heard: Pcm, rate: int) -> float:
+def piecewise(said: Pcm, heard: Pcm, rate: int, spare: float = 0.0) -> float:
     """Correlation, -1 to 1, in which the place of each eighth of a second is looked for near that of the one before.
 
-    A speaker that was late for a moment, whose words are all there, has the same as one that was not.
+    A speaker that was late for a moment, whose words are all there, has the same as one that was not. Of the eighths that
+    ``spare`` seconds can touch, the worst are left out.
     """
     _, lag = find(said, heard)
-    window, reach = rate // 8, rate * 3 // 40
-    both = ours = theirs = 0.0
+    window, reach = rate // 8, math.ceil(rate * max(0.075, spare))
+    pieces = []
     for start in range(0, len(said), window):
         piece = said[start : start + window].astype(np.float64)
         first = max(0, start + lag - reach)
@@ -68,7 +72,9 @@ def piecewise(said: Pcm, heard: Pcm, rate: int) -> float:
         found = around[at : at + len(piece)]
         match[: len(found)] = found
         lag = first + at - start if score > 0.5 else lag
-        both, ours, theirs = both + piece @ match, ours + piece @ piece, theirs + match @ match
+        pieces.append((score, piece @ match, piece @ piece, match @ match))
+    left = sorted(pieces, key=lambda one: one[0])[math.ceil(spare * rate / window) :]
+    both, ours, theirs = (sum(one[at] for one in left) for at in (1, 2, 3))
     return float(both / max(np.sqrt(ours * theirs), 1e-9))
 
 

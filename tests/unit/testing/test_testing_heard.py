@@ -35,6 +35,18 @@ def test_what_is_missing_lowers_it(rest):
     assert likeness(SAID, heard) < 0.93
 
 
+@pytest.mark.parametrize("rest", ["silent", "moved"])
+def test_frames_that_a_pbx_dropped_are_spared_to_who_asks_and_no_more(rest):
+    def cut(frames):
+        start, stop = 30 * FRAME, (30 + frames) * FRAME
+        gone = np.delete(SAID, slice(start, stop))
+        return gone if rest == "moved" else np.insert(gone, start, np.zeros(stop - start, np.int16))
+
+    assert likeness(SAID[:RATE], cut(4)[:RATE]) < 0.95 < likeness(SAID[:RATE], cut(4)[:RATE], 0.2)
+    assert likeness(SAID, cut(30), 0.2) < 0.95
+    assert likeness(SAID, voice(2, 2.5), 0.2) < 0.2
+
+
 def test_somebody_else_is_not_alike():
     assert likeness(SAID, voice(2, 2.5)) < 0.2
     assert likeness(SAID, np.zeros(RATE, np.int16)) == 0

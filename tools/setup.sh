@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 say() { printf '%s\n' "setup: $*" >&2; }
 
 unstarted() ( # run a command; services that it installs are neither started nor enabled: tests start their own
@@ -54,8 +55,8 @@ judges() { # other vCon libraries, beside us so that we never import them. They 
   say "installing the judges of vCons"
   rm -rf .peers/judges
   { "$PYTHON" -m venv .peers/judges &&
-    .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes -r tests/peers/judges/requirements.txt &&
-    .peers/judges/bin/python -m pip -qq install --only-binary :all: --require-hashes --no-deps --ignore-requires-python \
+    .peers/judges/bin/python -m pip -qq install --no-compile --only-binary :all: --require-hashes -r tests/peers/judges/requirements.txt &&
+    .peers/judges/bin/python -m pip -qq install --no-compile --only-binary :all: --require-hashes --no-deps --ignore-requires-python \
       --no-warn-conflicts -r tests/peers/judges/judges.txt && # what they ask for and nobody uses is not installed
     printf '%s\n' "$wanted" >.peers/judges/.ready; } || say "the judges could not be installed: their tests will say so"
 }
@@ -66,7 +67,7 @@ python_peer() { # python_peer NAME FILE WHAT: the packages that FILE locks, in .
   say "installing $3"
   rm -rf ".peers/$1"
   { "$PYTHON" -m venv ".peers/$1" &&
-    ".peers/$1/bin/python" -m pip -qq install --only-binary :all: --require-hashes -r "$2" &&
+    ".peers/$1/bin/python" -m pip -qq install --no-compile --only-binary :all: --require-hashes -r "$2" &&
     printf '%s\n' "$wanted" >".peers/$1/.ready"; } || say "$3 could not be installed: its tests will say so"
 }
 
@@ -111,15 +112,17 @@ if [ "${1:-}" = test ]; then
   installed
   if apt-cache policy janus 2>/dev/null | grep -qE 'Candidate: [0-9]'; then need "command -v janus" janus; installed; fi
   tests/peers/janus/janus-build >/dev/null || say "there is no Janus: its tests will say so" # Debian 13 has none to install
-  vosk_model
-  judges
-  python_peer sdks tests/peers/judges/sdks.txt "the libraries of platforms, which check signatures with us"
-  python_peer api tests/peers/api/requirements.txt "what drives every route of the API by its description"
-  python_peer s3 tests/peers/s3/requirements.txt "a store that speaks S3"
-  site
-  node_peer whip "libdatachannel, which OBS and others publish with"
-  node_peer jambonz "jambonz's recording client"
-  node_peer page "what finds mistakes of accessibility in pages"
+  trap 'trap "" TERM; kill -TERM 0; exit 130' INT # Ctrl-C does not reach what runs in the background
+  vosk_model & # each in a folder of its own, so all at once: they mostly wait for what they fetch
+  judges &
+  python_peer sdks tests/peers/judges/sdks.txt "the libraries of platforms, which check signatures with us" &
+  python_peer api tests/peers/api/requirements.txt "what drives every route of the API by its description" &
+  python_peer s3 tests/peers/s3/requirements.txt "a store that speaks S3" &
+  site &
+  node_peer whip "libdatachannel, which OBS and others publish with" &
+  node_peer jambonz "jambonz's recording client" &
+  node_peer page "what finds mistakes of accessibility in pages" &
+  wait
   exit 0
 fi
 [ "${1:-}" != site ] || { site; exit 0; }
@@ -129,7 +132,6 @@ need "$PYTHON -c 'import venv, ensurepip'" python3-venv
 installed
 [ -x .venv/bin/python ] || { say "making .venv"; "$PYTHON" -m venv .venv; }
 say "installing the packages of requirements.lock (about 40 s the first time)"
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 .venv/bin/python -m pip -qq install --require-hashes -r requirements.lock
 .venv/bin/python -m pip -qq install --no-deps --no-build-isolation -e .
 touch .venv/.ready

@@ -47,7 +47,7 @@ quick: lint
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile $(PYTEST)
 
 slow: setup
-	$(BIN)/pytest -m slow -n 2 --dist loadgroup $(PYTEST)
+	$(BIN)/pytest -m slow -n 3 --dist loadgroup $(PYTEST)
 
 # The tests of make quick, measured: twice their CPU, so it is apart. The floor stands in tests/coverage-floor. What costs little,
 # sys.monitoring, cannot see branches before Python 3.14; there coverage uses it by itself. A second floor, of lines alone,

@@ -32,12 +32,15 @@ SLOW: Final = ("peer", "speech", "fuzz")
 SLOW_FOLDERS: Final = ("tests/e2e", "tests/bench")
 BUSY: Final = (
     *(f"tests/unit/{room}/" for room in ("delivery", "house", "links", "media", "sip", "speech", "vcon")),
-    "tests/e2e/deb/",
     "tests/e2e/api/",
-    *(f"tests/e2e/daemon/test_daemon_{name}.py" for name in ("commands", "hub", "wer")),
+    *(f"tests/e2e/daemon/test_daemon_{name}.py" for name in ("commands", "hub", "life", "speech_queue", "wer")),
     "tests/e2e/page/",
+    "tests/e2e/test_demo.py",
 )
-"""Where slow tests keep a processor busy, as those of fuzzing do; the others mostly wait for calls."""
+"""Where slow tests keep a processor busy; the others mostly wait for calls."""
+ANYHOW: Final = ("tests/e2e/deb/",)
+"""Where they ask nothing of time, as those of fuzzing do: what the others leave of the processors is for them."""
+NICE: Final = {"calls": 0, "busy": 10, "anyhow": 15}
 FUZZ_SECONDS: Final = 180.0
 """For all fuzz tests together, in equal shares."""
 HANG: Final = 1.0
@@ -61,15 +64,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class SideBySide(LoadScopeScheduling):
-    """The slow tests in two rows, each with a process: those that keep a processor busy, and those that wait for calls."""
+    """The slow tests in three rows, each with a process: those that wait for calls, those that are busy, and the rest."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "busy" if _is_busy(nodeid) else "calls"
+        return _row(nodeid)
 
 
-def _is_busy(nodeid: str) -> bool:
+def _row(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
-    return file.startswith(BUSY) or "_fuzz" in file
+    if file.startswith(ANYHOW) or "_fuzz" in file:
+        return "anyhow"
+    return "busy" if file.startswith(BUSY) else "calls"
 
 
 @pytest.hookimpl(optionalhook=True)  # nobody has it with -p no:xdist
@@ -94,9 +99,9 @@ def _journals_in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Calls are of real time: the other row, and what it starts, stands back."""
-    if getattr(item.config.option, "loadgroup", False) and _is_busy(item.nodeid) and os.nice(0) == 0:
-        os.nice(10)
+    """Calls are of real time: the other rows, and what they start, stand back."""
+    if getattr(item.config.option, "loadgroup", False) and os.nice(0) == 0:
+        os.nice(NICE[_row(item.nodeid)])
 
 
 def pytest_collection_finish() -> None:

@@ -15,7 +15,7 @@ async def interrupted(site, judge, stop, reason):
     async with site.running() as vcond:
         caller, agent, uuid = await site.talking(vcond)
         talks = site.talk_on(caller, 1), site.talk_on(agent, 2)
-        await vcond.ticks(3)
+        await vcond.ticks(5)  # of the first phrase enough to be looked for
         helpers = len(await site.leftovers())
         stopped = time.time()
         await stop(vcond)

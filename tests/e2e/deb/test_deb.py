@@ -58,7 +58,7 @@ def test_the_documentation_is_there_and_links_to_itself(packages: dict[str, Path
 
 def test_lintian_says_nothing_that_is_not_answered(packages: dict[str, Path]):
     needs(shutil.which("lintian"), "lintian is missing: apt-get install lintian")
-    shown = ("--tag-display-limit", "0", "--allow-root", "-X", "binaries/spelling")  # a third of its time, for no error
+    shown = ("--tag-display-limit", "0", "--allow-root", "-X", "binaries/spelling")  # a fifth of its time, for no error
     run("lintian", "--fail-on", "error,warning", *shown, *packages.values())
 
 
